@@ -1,0 +1,46 @@
+"""The transformers names that are not stable public API, imported in this one file only.
+
+When a transformers release moves one of them, this file is all that has to follow.
+"""
+
+from huggingface_hub.dataclasses import strict
+from transformers import initialization
+from transformers.activations import ACT2FN
+from transformers.backbone_utils import BackboneConfigMixin, BackboneMixin, filter_output_hidden_states
+from transformers.feature_extraction_utils import BatchFeature
+from transformers.image_processing_backends import PilBackend, TorchvisionBackend
+from transformers.image_utils import ChannelDimension, ImageInput, PILImageResampling, SizeDict, load_image
+from transformers.modeling_layers import GradientCheckpointingLayer
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+from transformers.models.auto.modeling_auto import MODEL_FOR_SEMANTIC_SEGMENTATION_MAPPING_NAMES
+from transformers.processing_utils import ImagesKwargs, Unpack
+from transformers.utils import TransformersKwargs
+from transformers.utils.generic import can_return_tuple, merge_with_config_defaults
+from transformers.utils.output_capturing import OutputRecorder, capture_outputs
+
+__all__ = [
+    "ACT2FN",
+    "ALL_ATTENTION_FUNCTIONS",
+    "BackboneConfigMixin",
+    "BackboneMixin",
+    "BatchFeature",
+    "ChannelDimension",
+    "GradientCheckpointingLayer",
+    "ImageInput",
+    "ImagesKwargs",
+    "MODEL_FOR_SEMANTIC_SEGMENTATION_MAPPING_NAMES",
+    "OutputRecorder",
+    "PILImageResampling",
+    "PilBackend",
+    "SizeDict",
+    "TorchvisionBackend",
+    "TransformersKwargs",
+    "Unpack",
+    "can_return_tuple",
+    "capture_outputs",
+    "filter_output_hidden_states",
+    "initialization",
+    "load_image",
+    "merge_with_config_defaults",
+    "strict",
+]

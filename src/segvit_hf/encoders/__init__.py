@@ -1,0 +1,1 @@
+"""Plain vision-transformer encoders that the architectures share."""

@@ -1,0 +1,119 @@
+"""The fields of a plain vision-transformer encoder, shared by every architecture's configuration."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from transformers import PreTrainedConfig
+
+from segvit_hf._compat import strict
+
+
+def as_pair(size: int | Sequence[int]) -> tuple[int, int]:
+    """`(height, width)` of a size that is written as one number or as a pair."""
+    return (size, size) if isinstance(size, int) else (size[0], size[1])
+
+
+@strict
+class ViTEncoderConfig(PreTrainedConfig):
+    r"""
+    What a plain ViT encoder is made of. Variants of the encoder are values of these fields, never subclasses.
+
+    Args:
+        image_size (`int` or `(height, width)`, defaults to 512):
+            Input size in pixels whose patch grid the position embeddings are stored for.
+        patch_size (`int`, defaults to 16): Side of a patch in pixels.
+        hidden_size, num_hidden_layers, num_attention_heads, intermediate_size, hidden_act:
+            Width, depth, heads, width of the feed-forward layer and its activation.
+        hidden_dropout_prob, attention_probs_dropout_prob (`float`, defaults to 0): Dropout probabilities.
+        drop_path_rate (`float`, defaults to 0): Stochastic depth of the last layer; earlier layers rise to it linearly.
+        drop_path_on_attention (`bool`, defaults to `True`):
+            Whether stochastic depth also drops the attention branch (timm) or the feed-forward branch only (mmseg).
+        use_class_token, use_distillation_token (`bool`): Tokens in front of the patches.
+        drop_prefix_tokens (`bool`, defaults to `False`):
+            Whether those tokens are removed once position embeddings are added, before the first layer.
+        use_final_norm (`bool`, defaults to `False`): Whether the last layer's output is normalised.
+        position_embedding_interpolation (`"bicubic"` or `"bilinear"`): For inputs of another size.
+        position_embedding_resize_by (`"grid"` or `"count"`):
+            Whether embeddings are resized when the patch grid differs, or only when the number of patches does.
+        encoder_out_indices (`list[int]`, *optional*):
+            0-based layers whose outputs the decoder reads, ascending. Defaults to the last layer.
+        shrink_index (`int`, *optional*):
+            Layer whose queries are every second token in both directions, so that all layers from there on work on a
+            quarter of the tokens (SegViT's Shrunk encoder).
+    """
+
+    model_type = "segvit_hf_vit_encoder"
+
+    image_size: int | list[int] | tuple[int, int] = 512
+    patch_size: int = 16
+    num_channels: int = 3
+    hidden_size: int = 768
+    num_hidden_layers: int = 12
+    num_attention_heads: int = 12
+    intermediate_size: int = 3072
+    hidden_act: str = "gelu"
+    hidden_dropout_prob: float | int = 0.0
+    attention_probs_dropout_prob: float | int = 0.0
+    drop_path_rate: float | int = 0.0
+    drop_path_on_attention: bool = True
+    layer_norm_eps: float = 1e-6
+    qkv_bias: bool = True
+    initializer_range: float = 0.02
+    use_class_token: bool = True
+    use_distillation_token: bool = False
+    drop_prefix_tokens: bool = False
+    use_final_norm: bool = False
+    position_embedding_interpolation: str = "bicubic"
+    position_embedding_resize_by: str = "grid"
+    encoder_out_indices: list[int] | tuple[int, ...] | None = None
+    shrink_index: int | None = None
+
+    def __post_init__(self, **kwargs: Any) -> None:
+        if self.encoder_out_indices is None:
+            self.encoder_out_indices = [self.num_hidden_layers - 1]
+        self.encoder_out_indices = list(self.encoder_out_indices)
+        super().__post_init__(**kwargs)
+
+    def validate_architecture(self) -> None:
+        """Part of `@strict` validation: fields that contradict each other are an error that names them."""
+        if self.hidden_size % self.num_attention_heads:
+            raise ValueError(
+                f"hidden_size ({self.hidden_size}) must be a multiple of num_attention_heads "
+                f"({self.num_attention_heads})."
+            )
+        if any(side % self.patch_size for side in as_pair(self.image_size)):
+            raise ValueError(f"image_size ({self.image_size}) must be a multiple of patch_size ({self.patch_size}).")
+        if self.position_embedding_interpolation not in ("bicubic", "bilinear"):
+            raise ValueError(
+                "position_embedding_interpolation must be 'bicubic' or 'bilinear', "
+                f"got {self.position_embedding_interpolation!r}."
+            )
+        if self.position_embedding_resize_by not in ("grid", "count"):
+            raise ValueError(
+                f"position_embedding_resize_by must be 'grid' or 'count', got {self.position_embedding_resize_by!r}."
+            )
+        out_indices = list(self.encoder_out_indices or [])
+        if out_indices != sorted(set(out_indices)) or not all(0 <= i < self.num_hidden_layers for i in out_indices):
+            raise ValueError(
+                "encoder_out_indices must be ascending 0-based layers of the encoder "
+                f"(num_hidden_layers = {self.num_hidden_layers}), got {out_indices}."
+            )
+        if self.shrink_index is not None and not 0 <= self.shrink_index < self.num_hidden_layers:
+            raise ValueError(
+                f"shrink_index must be a layer of the encoder (num_hidden_layers = {self.num_hidden_layers}), "
+                f"got {self.shrink_index}."
+            )
+
+    @property
+    def patch_grid(self) -> tuple[int, int]:
+        """Rows and columns of patches that the stored position embeddings cover."""
+        height, width = as_pair(self.image_size)
+        return height // self.patch_size, width // self.patch_size
+
+    @property
+    def num_prefix_tokens(self) -> int:
+        """Number of tokens in front of the patches when position embeddings are added."""
+        return int(self.use_class_token) + int(self.use_distillation_token)
+
+
+__all__ = ["ViTEncoderConfig", "as_pair"]

@@ -1,0 +1,37 @@
+"""Resizing of learned position embeddings to another patch grid."""
+
+import torch
+import torch.nn.functional as F
+
+
+def resize_position_embeddings(
+    position_embeddings: torch.Tensor,
+    *,
+    num_prefix_tokens: int,
+    grid: tuple[int, int],
+    new_grid: tuple[int, int],
+    mode: str,
+) -> torch.Tensor:
+    """
+    Interpolates the patches' position embeddings (align_corners False, no antialiasing) and keeps the prefix tokens'.
+
+    Args:
+        position_embeddings: (1, num_prefix_tokens + rows * columns, hidden_size).
+        num_prefix_tokens: Number of leading rows that belong to no patch.
+        grid: Rows and columns that are stored.
+        new_grid: Rows and columns that are wanted.
+        mode: `"bicubic"` or `"bilinear"`.
+
+    Returns:
+        (1, num_prefix_tokens + new rows * new columns, hidden_size), in the dtype that was given; the interpolation
+        itself runs in float32.
+    """
+    prefix, patches = position_embeddings.split(
+        [num_prefix_tokens, position_embeddings.shape[1] - num_prefix_tokens], dim=1
+    )
+    patches = patches.reshape(1, *grid, -1).permute(0, 3, 1, 2)
+    resized = F.interpolate(patches.float(), size=new_grid, mode=mode, align_corners=False).to(patches.dtype)
+    return torch.cat([prefix, resized.flatten(2).transpose(1, 2)], dim=1)
+
+
+__all__ = ["resize_position_embeddings"]

@@ -1,0 +1,59 @@
+"""Overlapping windows over inputs larger than the training crop, as mmsegmentation's slide inference does it."""
+
+from collections.abc import Callable, Iterator
+
+import torch
+
+
+def window_starts(side: int, crop: int, stride: int) -> list[int]:
+    """Where windows start along one side: every `stride` pixels, the last one shifted back to end at the border."""
+    num_windows = max(side - crop + stride - 1, 0) // stride + 1
+    return [max(min(index * stride, side - crop), 0) for index in range(num_windows)]
+
+
+def sliding_windows(
+    size: tuple[int, int], crop_size: tuple[int, int], stride: tuple[int, int]
+) -> Iterator[tuple[slice, slice]]:
+    """Row and column slices of every window, row by row; all have the same size, at most `crop_size`."""
+    for top in window_starts(size[0], crop_size[0], stride[0]):
+        for left in window_starts(size[1], crop_size[1], stride[1]):
+            yield slice(top, min(top + crop_size[0], size[0])), slice(left, min(left + crop_size[1], size[1]))
+
+
+def sliding_window_logits(
+    predict: Callable[[torch.Tensor], torch.Tensor],
+    pixel_values: torch.Tensor,
+    *,
+    crop_size: tuple[int, int],
+    stride: tuple[int, int],
+    max_batch_size: int = 8,
+) -> torch.Tensor:
+    """
+    Averages what `predict` gives for overlapping windows.
+
+    Args:
+        predict: Maps windows (n, channels, crop height, crop width) to logits (n, num_labels, crop height, crop width).
+        pixel_values: (batch, channels, height, width).
+        crop_size, stride: (height, width) in pixels.
+        max_batch_size: How many windows, over all images, are predicted at once.
+
+    Returns:
+        (batch, num_labels, height, width).
+    """
+    batch_size, _, height, width = pixel_values.shape
+    windows = list(sliding_windows((height, width), crop_size, stride))
+    windows_at_once = max(max_batch_size // batch_size, 1)
+    logits, counts = None, pixel_values.new_zeros(1, 1, height, width, dtype=torch.float32)
+    for first in range(0, len(windows), windows_at_once):
+        group = windows[first : first + windows_at_once]
+        predicted = predict(torch.cat([pixel_values[:, :, rows, columns] for rows, columns in group]))
+        if logits is None:
+            logits = predicted.new_zeros(batch_size, predicted.shape[1], height, width)
+        for (rows, columns), window_logits in zip(group, predicted.split(batch_size), strict=True):
+            logits[:, :, rows, columns] += window_logits
+            counts[:, :, rows, columns] += 1
+    assert logits is not None  # there is always at least one window
+    return logits / counts.to(logits.dtype)
+
+
+__all__ = ["sliding_window_logits", "sliding_windows", "window_starts"]

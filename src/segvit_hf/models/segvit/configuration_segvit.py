@@ -1,0 +1,102 @@
+"""SegViT's configuration."""
+
+from typing import Any
+
+from segvit_hf._compat import strict
+from segvit_hf.encoders.configuration_vit import ViTEncoderConfig, as_pair
+from segvit_hf.models.sliding_window_config import validated_sliding_window
+
+
+@strict
+class SegVitConfig(ViTEncoderConfig):
+    r"""
+    Configuration of [`SegVitForSemanticSegmentation`]; the defaults are SegViT-B at 512x512.
+
+    The encoder's fields are those of [`ViTEncoderConfig`]. The decoder's:
+
+    Args:
+        decoder_hidden_size, decoder_num_layers, decoder_num_attention_heads, decoder_dropout:
+            Width, layers per stage, heads and dropout (attention probabilities included) of the decoder.
+        decoder_intermediate_size (`int`, *optional*): Defaults to four times `decoder_hidden_size`.
+        num_decoder_stages (`int`, defaults to 3):
+            The first so many feature maps are decoded, one stage each. The cascade starts with the deepest of them.
+        use_input_projection (`bool`): Whether a stage projects and normalises its feature map first.
+        use_token_pyramid (`bool`): The Shrunk decoder: learned token queries recover the full patch grid from the
+            feature maps, shallow to deep, before a single-stage attention-to-mask decoder.
+        token_pyramid_stride (`int`, defaults to 16): Pixels of `mask_size` per token query.
+        mask_size (`int`, *optional*): Side in pixels at which class and mask scores are combined. Defaults to the
+            height of `image_size`.
+        class_loss_weight, mask_loss_weight, dice_loss_weight, no_object_weight: Weights of the training loss.
+        num_supervised_outputs (`int`, *optional*):
+            How many of the decoder's outputs get a loss: the last one always, then the others in order. `None` = all.
+        semantic_loss_ignore_index (`int`, defaults to 255): Label of pixels that belong to no class.
+        sliding_window (`dict`, *optional*): `{"crop_size": (height, width), "stride": (height, width)}` in pixels:
+            larger inputs are run in such windows and the scores averaged. `None` runs any input whole.
+
+    Example:
+
+    ```python
+    >>> from segvit_hf import SegVitConfig, SegVitForSemanticSegmentation
+
+    >>> model = SegVitForSemanticSegmentation(SegVitConfig(num_labels=150))
+    ```
+    """
+
+    model_type = "segvit"
+
+    hidden_dropout_prob: float | int = 0.0
+    drop_path_rate: float | int = 0.1
+    drop_path_on_attention: bool = False
+    drop_prefix_tokens: bool = True
+    encoder_out_indices: list[int] | tuple[int, ...] | None = (5, 7, 11)
+
+    decoder_hidden_size: int = 384
+    decoder_num_layers: int = 3
+    decoder_num_attention_heads: int = 12
+    decoder_intermediate_size: int | None = None
+    decoder_dropout: float | int = 0.1
+    num_decoder_stages: int = 3
+    use_input_projection: bool = True
+    use_token_pyramid: bool = False
+    token_pyramid_stride: int = 16
+    mask_size: int | None = None
+    class_loss_weight: float | int = 1.0
+    mask_loss_weight: float | int = 20.0
+    dice_loss_weight: float | int = 1.0
+    no_object_weight: float | int = 0.1
+    num_supervised_outputs: int | None = None
+    semantic_loss_ignore_index: int = 255
+    sliding_window: dict[str, Any] | list[Any] | tuple[Any, ...] | None = None
+
+    def __post_init__(self, **kwargs: Any) -> None:
+        if self.decoder_intermediate_size is None:
+            self.decoder_intermediate_size = 4 * self.decoder_hidden_size
+        if self.mask_size is None:
+            self.mask_size = as_pair(self.image_size)[0]
+        self.sliding_window = validated_sliding_window(self.sliding_window)
+        super().__post_init__(**kwargs)
+
+    def validate_architecture(self) -> None:
+        """Part of `@strict` validation: fields that contradict each other are an error that names them."""
+        super().validate_architecture()
+        if self.decoder_hidden_size % self.decoder_num_attention_heads:
+            raise ValueError(
+                f"decoder_hidden_size ({self.decoder_hidden_size}) must be a multiple of "
+                f"decoder_num_attention_heads ({self.decoder_num_attention_heads})."
+            )
+        num_feature_maps = len(self.encoder_out_indices or [])
+        if not 1 <= self.num_decoder_stages <= num_feature_maps:
+            raise ValueError(
+                f"num_decoder_stages ({self.num_decoder_stages}) must lie between 1 and the number of feature maps "
+                f"({num_feature_maps}, encoder_out_indices = {self.encoder_out_indices})."
+            )
+        if not self.use_input_projection and self.decoder_hidden_size != self.hidden_size:
+            raise ValueError(
+                f"Without an input projection decoder_hidden_size ({self.decoder_hidden_size}) must equal "
+                f"hidden_size ({self.hidden_size})."
+            )
+        if self.num_supervised_outputs is not None and self.num_supervised_outputs < 1:
+            raise ValueError(f"num_supervised_outputs must be at least 1, got {self.num_supervised_outputs}.")
+
+
+__all__ = ["SegVitConfig"]

@@ -1,0 +1,176 @@
+"""What every architecture's model shares: checked inputs, sliding windows, ragged batches, one output class."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from transformers import PreTrainedModel
+from transformers.utils import ModelOutput
+
+from segvit_hf._compat import TransformersKwargs, Unpack, can_return_tuple
+from segvit_hf.encoders.vit import ViTEncoder
+from segvit_hf.inference.sliding_window import sliding_window_logits
+
+
+@dataclass
+class SemanticSegmentationOutput(ModelOutput):
+    """
+    Args:
+        loss: Scalar, the total training loss; with labels only.
+        logits: (batch, num_labels, height, width), the size of `pixel_values`.
+        hidden_states: The encoder's embeddings and layer outputs. When the input was run in windows, the batch
+            dimension goes over windows, row by row, then images.
+        attentions: The encoder's attention probabilities, with the same batch dimension.
+        decoder_attentions: The decoder's attention probabilities, where the original shows them.
+        losses: The weighted parts that `loss` sums, by the original's names; with labels only.
+        image_sizes: (batch, 2) int64 heights and widths of the images in a ragged batch, `None` for an even one.
+    """
+
+    loss: torch.Tensor | None = None
+    logits: torch.Tensor | None = None
+    hidden_states: tuple[torch.Tensor, ...] | None = None
+    attentions: tuple[torch.Tensor, ...] | None = None
+    decoder_attentions: tuple[torch.Tensor, ...] | None = None
+    losses: dict[str, torch.Tensor] | None = None
+    image_sizes: torch.Tensor | None = None
+
+
+def concatenate_layers(
+    groups: list[tuple[torch.Tensor, ...] | None],
+) -> tuple[torch.Tensor, ...] | None:
+    """Joins, layer by layer and along the batch, what several groups of windows returned."""
+    present = [group for group in groups if group is not None]
+    return tuple(torch.cat(layers) for layers in zip(*present, strict=True)) if present else None
+
+
+class SemanticSegmentationModel(PreTrainedModel):
+    """
+    Base of the architectures. A subclass builds an encoder, a decoder and a loss, and implements `forward_whole`.
+    """
+
+    base_model_prefix = "encoder"
+    main_input_name = "pixel_values"
+    input_modalities = ("image",)
+    supports_gradient_checkpointing = True
+    # The loss is a mean over the batch, so Trainer must divide it by the gradient accumulation steps itself.
+    accepts_loss_kwargs = False
+    _supports_sdpa = True
+
+    encoder: ViTEncoder
+
+    @classmethod
+    def _can_set_attn_implementation(cls) -> bool:
+        # transformers looks for its attention interface in the source of the model's own file; ours is called in
+        # encoders/attention.py, by every attention of every architecture.
+        return True
+
+    def get_input_embeddings(self) -> nn.Module:
+        return self.encoder.get_input_embeddings()
+
+    def forward_whole(
+        self,
+        pixel_values: torch.Tensor,
+        labels: torch.Tensor | None = None,
+        **kwargs: Unpack[TransformersKwargs],
+    ) -> SemanticSegmentationOutput:
+        """One pass over images as they are: no windows, no padding. Implemented by every architecture."""
+        raise NotImplementedError
+
+    @can_return_tuple
+    def forward(
+        self,
+        pixel_values: torch.Tensor,
+        labels: torch.Tensor | None = None,
+        pixel_mask: torch.Tensor | None = None,
+        **kwargs: Unpack[TransformersKwargs],
+    ) -> SemanticSegmentationOutput:
+        """
+        Args:
+            pixel_values: (batch, channels, height, width), normalised. In eval mode, inputs larger than the crop go
+                through `config.sliding_window` when it is set.
+            labels: (batch, height, width), int64, `config.semantic_loss_ignore_index` where there is no class. The
+                loss is that of the batch as a whole, without windows.
+            pixel_mask: (batch, height, width), 1 where the image is, 0 where a ragged batch is padded at the bottom
+                and at the right. In eval mode each image is run at its own size and its logits stand in the top left
+                corner, zeros elsewhere; hidden states and attentions are then not returned. Ignored in training.
+
+        Raises:
+            ValueError: A tensor of the wrong shape, or labels that are no classes.
+        """
+        self._check_inputs(pixel_values, labels)
+        if self.training or (pixel_mask is None and not self._needs_windows(pixel_values)):
+            return self.forward_whole(pixel_values, labels, **kwargs)
+        output = SemanticSegmentationOutput()
+        if labels is not None:
+            whole = self.forward_whole(pixel_values, labels, **kwargs)
+            output.loss, output.losses = whole.loss, whole.losses
+        if pixel_mask is None:
+            windows = self._forward_windows(pixel_values, **kwargs)
+            output.logits = windows.logits
+            output.hidden_states, output.attentions = windows.hidden_states, windows.attentions
+        else:
+            output.logits, output.image_sizes = self._forward_ragged(pixel_values, pixel_mask)
+        return output
+
+    def _check_inputs(self, pixel_values: torch.Tensor, labels: torch.Tensor | None) -> None:
+        num_channels = self.config.num_channels
+        if pixel_values.ndim != 4 or pixel_values.shape[1] != num_channels or 0 in pixel_values.shape:
+            raise ValueError(
+                f"pixel_values: expected (batch, {num_channels}, height, width) with no empty side, "
+                f"got {tuple(pixel_values.shape)}."
+            )
+        if labels is not None and labels.shape != (len(pixel_values), *pixel_values.shape[-2:]):
+            raise ValueError(
+                f"labels: expected (batch, height, width) = {(len(pixel_values), *pixel_values.shape[-2:])} like "
+                f"pixel_values, got {tuple(labels.shape)}."
+            )
+
+    def _needs_windows(self, pixel_values: torch.Tensor) -> bool:
+        if self.config.sliding_window is None:
+            return False
+        crop_height, crop_width = self.config.sliding_window["crop_size"]
+        return pixel_values.shape[-2] > crop_height or pixel_values.shape[-1] > crop_width
+
+    def _forward_windows(
+        self, pixel_values: torch.Tensor, **kwargs: Unpack[TransformersKwargs]
+    ) -> SemanticSegmentationOutput:
+        groups: list[SemanticSegmentationOutput] = []
+
+        def predict(windows: torch.Tensor) -> torch.Tensor:
+            group = self.forward_whole(windows, **kwargs)
+            logits, group.logits = group.logits, None
+            groups.append(group)
+            return logits
+
+        logits = sliding_window_logits(
+            predict,
+            pixel_values,
+            crop_size=self.config.sliding_window["crop_size"],
+            stride=self.config.sliding_window["stride"],
+        )
+        return SemanticSegmentationOutput(
+            logits=logits,
+            hidden_states=concatenate_layers([group.hidden_states for group in groups]),
+            attentions=concatenate_layers([group.attentions for group in groups]),
+        )
+
+    def _forward_ragged(
+        self, pixel_values: torch.Tensor, pixel_mask: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        if pixel_mask.shape != (len(pixel_values), *pixel_values.shape[-2:]):
+            raise ValueError(
+                f"pixel_mask: expected (batch, height, width) = {(len(pixel_values), *pixel_values.shape[-2:])} like "
+                f"pixel_values, got {tuple(pixel_mask.shape)}."
+            )
+        image_sizes = torch.stack([pixel_mask.any(2).sum(1), pixel_mask.any(1).sum(1)], dim=1)
+        logits = None
+        for index, (height, width) in enumerate(image_sizes.tolist()):
+            image_logits = self(pixel_values[index : index + 1, :, :height, :width]).logits
+            if logits is None:
+                logits = image_logits.new_zeros(len(pixel_values), image_logits.shape[1], *pixel_values.shape[-2:])
+            logits[index, :, :height, :width] = image_logits[0]
+        assert logits is not None  # the batch is not empty
+        return logits, image_sizes
+
+
+__all__ = ["SemanticSegmentationModel", "SemanticSegmentationOutput"]
