@@ -1,0 +1,1 @@
+"""Tests of segvit_hf, conversion and training."""
