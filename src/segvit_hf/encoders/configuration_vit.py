@@ -32,6 +32,12 @@ class ViTEncoderConfig(PreTrainedConfig):
         drop_prefix_tokens (`bool`, defaults to `False`):
             Whether those tokens are removed once position embeddings are added, before the first layer.
         use_final_norm (`bool`, defaults to `False`): Whether the last layer's output is normalised.
+        layer_scale_init_value (`float`, *optional*):
+            Initial value of the per-channel factors of the two residual branches of a layer. `None`: no such factors.
+        use_position_embeddings (`bool`, defaults to `True`): Whether learned position embeddings are added.
+        use_relative_position_bias (`bool`, defaults to `False`):
+            Whether attention is BEiT's: a learned bias per head and distance between patches, which needs the class
+            token, and no bias of the keys.
         position_embedding_interpolation (`"bicubic"` or `"bilinear"`): For inputs of another size.
         position_embedding_resize_by (`"grid"` or `"count"`):
             Whether embeddings are resized when the patch grid differs, or only when the number of patches does.
@@ -63,6 +69,9 @@ class ViTEncoderConfig(PreTrainedConfig):
     use_distillation_token: bool = False
     drop_prefix_tokens: bool = False
     use_final_norm: bool = False
+    layer_scale_init_value: float | int | None = None
+    use_position_embeddings: bool = True
+    use_relative_position_bias: bool = False
     position_embedding_interpolation: str = "bicubic"
     position_embedding_resize_by: str = "grid"
     encoder_out_indices: list[int] | tuple[int, ...] | None = None
@@ -91,6 +100,16 @@ class ViTEncoderConfig(PreTrainedConfig):
         if self.position_embedding_resize_by not in ("grid", "count"):
             raise ValueError(
                 f"position_embedding_resize_by must be 'grid' or 'count', got {self.position_embedding_resize_by!r}."
+            )
+        if self.use_relative_position_bias and self.num_prefix_tokens != 1:
+            raise ValueError(
+                "use_relative_position_bias needs exactly one prefix token: use_class_token = True and "
+                f"use_distillation_token = False, got {self.use_class_token} and {self.use_distillation_token}."
+            )
+        if self.use_relative_position_bias and (self.drop_prefix_tokens or self.shrink_index is not None):
+            raise ValueError(
+                "use_relative_position_bias goes neither with drop_prefix_tokens nor with shrink_index, got "
+                f"{self.drop_prefix_tokens} and {self.shrink_index}."
             )
         out_indices = list(self.encoder_out_indices or [])
         if out_indices != sorted(set(out_indices)) or not all(0 <= i < self.num_hidden_layers for i in out_indices):

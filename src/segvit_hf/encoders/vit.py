@@ -23,6 +23,7 @@ from segvit_hf._compat import (
     merge_with_config_defaults,
 )
 from segvit_hf.encoders.attention import MultiHeadAttention
+from segvit_hf.encoders.beit import BeitAttention, relative_positions
 from segvit_hf.encoders.configuration_vit import ViTEncoderConfig
 from segvit_hf.encoders.drop_path import DropPath
 from segvit_hf.encoders.position_embeddings import resize_position_embeddings
@@ -55,9 +56,10 @@ class ViTEmbeddings(nn.Module):
             self.cls_token = nn.Parameter(torch.zeros(1, 1, config.hidden_size))
         if config.use_distillation_token:
             self.distillation_token = nn.Parameter(torch.zeros(1, 1, config.hidden_size))
-        self.position_embeddings = nn.Parameter(
-            torch.zeros(1, config.num_prefix_tokens + rows * columns, config.hidden_size)
-        )
+        if config.use_position_embeddings:
+            self.position_embeddings = nn.Parameter(
+                torch.zeros(1, config.num_prefix_tokens + rows * columns, config.hidden_size)
+            )
         self.patch_embeddings = nn.Conv2d(
             config.num_channels, config.hidden_size, kernel_size=config.patch_size, stride=config.patch_size
         )
@@ -74,7 +76,9 @@ class ViTEmbeddings(nn.Module):
         prefix = [getattr(self, name) for name in ("cls_token", "distillation_token") if hasattr(self, name)]
         tokens = [token.expand(len(patches), -1, -1) for token in prefix]
         hidden_states = torch.cat([*tokens, patches.flatten(2).transpose(1, 2)], dim=1)
-        hidden_states = self.dropout(hidden_states + self.position_embeddings_for(grid))
+        if self.config.use_position_embeddings:
+            hidden_states = hidden_states + self.position_embeddings_for(grid)
+        hidden_states = self.dropout(hidden_states)
         if self.config.drop_prefix_tokens:
             hidden_states = hidden_states[:, self.config.num_prefix_tokens :]
         return hidden_states, grid
@@ -115,13 +119,17 @@ class ViTLayer(GradientCheckpointingLayer):
     def __init__(self, config: ViTEncoderConfig, *, drop_path: float) -> None:
         super().__init__()
         self.norm1 = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
-        self.attention = MultiHeadAttention(
-            config,
-            hidden_size=config.hidden_size,
-            num_heads=config.num_attention_heads,
-            qkv_bias=config.qkv_bias,
-            dropout=config.attention_probs_dropout_prob,
-        )
+        self.attention: MultiHeadAttention
+        if config.use_relative_position_bias:
+            self.attention = BeitAttention(config)
+        else:
+            self.attention = MultiHeadAttention(
+                config,
+                hidden_size=config.hidden_size,
+                num_heads=config.num_attention_heads,
+                qkv_bias=config.qkv_bias,
+                dropout=config.attention_probs_dropout_prob,
+            )
         self.attention_dropout = nn.Dropout(config.hidden_dropout_prob)
         self.attention_drop_path = DropPath(drop_path if config.drop_path_on_attention else 0.0)
         self.norm2 = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
@@ -132,6 +140,10 @@ class ViTLayer(GradientCheckpointingLayer):
             dropout=config.hidden_dropout_prob,
         )
         self.drop_path = DropPath(drop_path)
+        self.use_layer_scale = config.layer_scale_init_value is not None
+        if self.use_layer_scale:
+            self.layer_scale1 = nn.Parameter(torch.ones(config.hidden_size))
+            self.layer_scale2 = nn.Parameter(torch.ones(config.hidden_size))
 
     def forward(
         self,
@@ -143,6 +155,7 @@ class ViTLayer(GradientCheckpointingLayer):
         Args:
             hidden_states: (batch, num_tokens, hidden_size).
             query_states: (batch, num_queries, hidden_size), a subset of the tokens that alone goes on (Shrunk).
+            **kwargs: Passed to the attention; BEiT's needs `relative_positions`.
 
         Returns:
             (batch, num_queries or num_tokens, hidden_size).
@@ -151,8 +164,14 @@ class ViTLayer(GradientCheckpointingLayer):
         attention_output, _ = self.attention(
             self.norm1(hidden_states), None if query_states is None else self.norm1(query_states), **kwargs
         )
-        hidden_states = residual + self.attention_drop_path(self.attention_dropout(attention_output))
-        return hidden_states + self.drop_path(self.mlp(self.norm2(hidden_states)))
+        attention_output = self.attention_dropout(attention_output)
+        if self.use_layer_scale:
+            attention_output = self.layer_scale1 * attention_output
+        hidden_states = residual + self.attention_drop_path(attention_output)
+        mlp_output = self.mlp(self.norm2(hidden_states))
+        if self.use_layer_scale:
+            mlp_output = self.layer_scale2 * mlp_output
+        return hidden_states + self.drop_path(mlp_output)
 
 
 def every_second_token(
@@ -204,16 +223,22 @@ class ViTEncoder(PreTrainedModel):
         if isinstance(module, nn.Linear):
             initialization.trunc_normal_(module.weight, std=std)
         elif isinstance(module, ViTEmbeddings):
-            initialization.trunc_normal_(module.position_embeddings, std=std)
-            for name in ("cls_token", "distillation_token"):
+            for name in ("position_embeddings", "cls_token", "distillation_token"):
                 if hasattr(module, name):
                     initialization.trunc_normal_(getattr(module, name), std=std)
+        elif isinstance(module, ViTLayer) and module.use_layer_scale:
+            initialization.constant_(module.layer_scale1, self.config.layer_scale_init_value)
+            initialization.constant_(module.layer_scale2, self.config.layer_scale_init_value)
+        elif isinstance(module, BeitAttention):
+            module.reset_parameters()
 
     @merge_with_config_defaults
     @capture_outputs(tie_last_hidden_states=False)
     def forward(self, pixel_values: torch.Tensor, **kwargs: Unpack[TransformersKwargs]) -> ViTEncoderOutput:
         """(batch, channels, height, width) of any height and width -> `ViTEncoderOutput`."""
         hidden_states, grid = self.embeddings(pixel_values)
+        if self.config.use_relative_position_bias:
+            kwargs["relative_positions"] = relative_positions(self.config.patch_grid, grid, hidden_states.device)
         num_prefix_tokens = hidden_states.shape[1] - grid[0] * grid[1]
         feature_maps = []
         for index, layer in enumerate(self.layers):

@@ -1,0 +1,59 @@
+"""A convolution with its normalisation and activation, the building block of convolutional modules."""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from segvit_hf._compat import initialization
+
+
+class NormalizedConvolution(nn.Module):
+    """
+    Convolution, batch or group normalisation, ReLU; same size for stride 1.
+
+    Args:
+        in_channels, out_channels, kernel_size, stride: Of the convolution; padding is `kernel_size // 2`.
+        num_groups: Group normalisation with so many groups, or batch normalisation for `None`.
+        bias: Whether the convolution has a bias.
+        activation: Whether a ReLU follows.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        *,
+        kernel_size: int = 1,
+        stride: int = 1,
+        num_groups: int | None = None,
+        bias: bool = False,
+        activation: bool = True,
+    ) -> None:
+        super().__init__()
+        self.convolution = nn.Conv2d(
+            in_channels, out_channels, kernel_size, stride=stride, padding=kernel_size // 2, bias=bias
+        )
+        self.norm: nn.Module
+        if num_groups is None:
+            self.norm = nn.BatchNorm2d(out_channels)
+        else:
+            self.norm = nn.GroupNorm(num_groups, out_channels)
+        self.activation = activation
+
+    def forward(self, feature_map: torch.Tensor) -> torch.Tensor:
+        """(batch, in_channels, height, width) -> (batch, out_channels, height / stride, width / stride)."""
+        feature_map = self.norm(self.convolution(feature_map))
+        return F.relu(feature_map) if self.activation else feature_map
+
+
+def reset_convolution(convolution: nn.Conv2d | nn.ConvTranspose2d) -> None:
+    """He initialisation by the number of outputs; zero bias."""
+    fan_out = math.prod(convolution.kernel_size) * convolution.out_channels // convolution.groups
+    initialization.normal_(convolution.weight, std=math.sqrt(2.0 / fan_out))
+    if convolution.bias is not None:
+        initialization.zeros_(convolution.bias)
+
+
+__all__ = ["NormalizedConvolution", "reset_convolution"]

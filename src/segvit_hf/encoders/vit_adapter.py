@@ -1,0 +1,257 @@
+"""
+ViT-Adapter (Chen et al., ICLR 2023): a plain ViT that exchanges features with a convolutional branch.
+
+Follows ViTAdapter and BEiTAdapter of https://github.com/czczup/ViT-Adapter (segmentation code), for inputs of any size;
+the original needs sides that are multiples of 32.
+"""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from segvit_hf._compat import (
+    GradientCheckpointingLayer,
+    TransformersKwargs,
+    Unpack,
+    capture_outputs,
+    initialization,
+    merge_with_config_defaults,
+)
+from segvit_hf.encoders.beit import relative_positions
+from segvit_hf.encoders.configuration_vit_adapter import NUM_FEATURE_MAPS, VitAdapterEncoderConfig
+from segvit_hf.encoders.convolution import reset_convolution
+from segvit_hf.encoders.deformable_attention import (
+    MultiScaleDeformableAttention,
+    SamplingGeometry,
+    sampling_geometry,
+)
+from segvit_hf.encoders.drop_path import DropPath
+from segvit_hf.encoders.spatial_prior import SpatialPrior
+from segvit_hf.encoders.vit import ViTEncoder, ViTEncoderOutput
+
+Grid = tuple[int, int]
+# The coarsest map has one cell per so many pixels: sides are padded to a multiple of it.
+SIZE_DIVISOR = 32
+
+
+def pad_to_multiple(pixel_values: torch.Tensor, divisor: int = SIZE_DIVISOR) -> torch.Tensor:
+    """(batch, channels, height, width) with zeros at the bottom and at the right up to multiples of `divisor`."""
+    height, width = pixel_values.shape[-2:]
+    return F.pad(pixel_values, (0, -width % divisor, 0, -height % divisor))
+
+
+@dataclass(frozen=True)
+class AdapterGeometry:
+    """
+    What depends on the input's size only.
+
+    Attributes:
+        grids: (rows, columns) of the spatial prior's maps at strides 8, 16 and 32.
+        injection: Patches read the spatial prior's three maps.
+        extraction: The cells of the three maps read the patches.
+    """
+
+    grids: tuple[Grid, ...]
+    injection: SamplingGeometry
+    extraction: SamplingGeometry
+
+
+def adapter_geometry(patch_grid: Grid, device: torch.device) -> AdapterGeometry:
+    """The geometry for an even number of rows and columns of patches."""
+    rows, columns = patch_grid
+    grids = ((2 * rows, 2 * columns), (rows, columns), (rows // 2, columns // 2))
+    return AdapterGeometry(
+        grids=grids,
+        injection=sampling_geometry([patch_grid], grids, device),
+        extraction=sampling_geometry(grids, [patch_grid], device),
+    )
+
+
+def split_maps(tokens: torch.Tensor, grids: tuple[Grid, ...]) -> list[torch.Tensor]:
+    """Tokens (batch, sum of rows * columns, channels) as maps (batch, channels, rows, columns)."""
+    parts = tokens.split([rows * columns for rows, columns in grids], dim=1)
+    return [part.transpose(1, 2).unflatten(2, grid) for part, grid in zip(parts, grids, strict=True)]
+
+
+def join_maps(feature_maps: list[torch.Tensor]) -> torch.Tensor:
+    """The inverse of `split_maps`."""
+    return torch.cat([feature_map.flatten(2).transpose(1, 2) for feature_map in feature_maps], dim=1)
+
+
+class ConvolutionalFeedForward(nn.Module):
+    """Two linear layers with a depth-wise convolution over each of the three maps in between."""
+
+    def __init__(self, *, hidden_size: int, intermediate_size: int) -> None:
+        super().__init__()
+        self.fc1 = nn.Linear(hidden_size, intermediate_size)
+        self.depthwise_convolution = nn.Conv2d(
+            intermediate_size, intermediate_size, kernel_size=3, padding=1, groups=intermediate_size
+        )
+        self.fc2 = nn.Linear(intermediate_size, hidden_size)
+
+    def forward(self, tokens: torch.Tensor, grids: tuple[Grid, ...]) -> torch.Tensor:
+        """(batch, num_tokens, hidden_size) -> the same shape, without the residual."""
+        maps = split_maps(self.fc1(tokens), grids)
+        return self.fc2(F.gelu(join_maps([self.depthwise_convolution(feature_map) for feature_map in maps])))
+
+
+def deformable_attention(config: VitAdapterEncoderConfig, num_levels: int) -> MultiScaleDeformableAttention:
+    """The attention of injectors (three maps) and extractors (one map)."""
+    return MultiScaleDeformableAttention(
+        hidden_size=config.hidden_size,
+        num_heads=config.adapter_num_attention_heads,
+        num_levels=num_levels,
+        num_points=config.adapter_num_points,
+        value_ratio=config.adapter_value_ratio,
+    )
+
+
+class VitAdapterInjector(GradientCheckpointingLayer):
+    """Brings the spatial prior into the ViT's patches."""
+
+    def __init__(self, config: VitAdapterEncoderConfig) -> None:
+        super().__init__()
+        self.init_value = float(config.injector_init_value)
+        self.query_norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+        self.feature_norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+        self.attention = deformable_attention(config, num_levels=3)
+        self.layer_scale = nn.Parameter(torch.zeros(config.hidden_size))
+
+    def forward(self, patches: torch.Tensor, prior: torch.Tensor, geometry: AdapterGeometry) -> torch.Tensor:
+        """Patches (batch, num_patches, hidden_size), prior (batch, num_tokens, hidden_size) -> patches."""
+        attended = self.attention(self.query_norm(patches), self.feature_norm(prior), geometry.injection)
+        return patches + self.layer_scale * attended
+
+
+class VitAdapterExtractor(GradientCheckpointingLayer):
+    """Brings the ViT's patches into the spatial prior."""
+
+    def __init__(self, config: VitAdapterEncoderConfig) -> None:
+        super().__init__()
+        self.query_norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+        self.feature_norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+        self.attention = deformable_attention(config, num_levels=1)
+        self.mlp_norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+        self.mlp = ConvolutionalFeedForward(
+            hidden_size=config.hidden_size, intermediate_size=int(config.hidden_size * config.adapter_mlp_ratio)
+        )
+        self.drop_path = DropPath(config.drop_path_rate)
+
+    def forward(self, prior: torch.Tensor, patches: torch.Tensor, geometry: AdapterGeometry) -> torch.Tensor:
+        """Prior (batch, num_tokens, hidden_size), patches (batch, num_patches, hidden_size) -> prior."""
+        prior = prior + self.attention(self.query_norm(prior), self.feature_norm(patches), geometry.extraction)
+        return prior + self.drop_path(self.mlp(self.mlp_norm(prior), geometry.grids))
+
+
+class VitAdapterInteraction(nn.Module):
+    """The injector in front of a group of ViT layers, and the extractors behind it."""
+
+    def __init__(self, config: VitAdapterEncoderConfig, *, num_extra_extractors: int) -> None:
+        super().__init__()
+        self.injector = VitAdapterInjector(config)
+        self.extractor = VitAdapterExtractor(config)
+        self.extra_extractors = nn.ModuleList(VitAdapterExtractor(config) for _ in range(num_extra_extractors))
+
+
+class VitAdapterEncoder(ViTEncoder):
+    """A plain ViT or BEiT with ViT-Adapter's branch: four feature maps at strides 4, 8, 16 and 32."""
+
+    config: VitAdapterEncoderConfig
+    _no_split_modules = ["ViTEmbeddings", "ViTLayer", "VitAdapterInjector", "VitAdapterExtractor"]
+
+    def __init__(self, config: VitAdapterEncoderConfig) -> None:
+        super().__init__(config)
+        self.spatial_prior = SpatialPrior(
+            num_channels=config.num_channels,
+            stem_size=config.spatial_prior_hidden_size,
+            hidden_size=config.hidden_size,
+        )
+        self.level_embeddings = nn.Parameter(torch.zeros(NUM_FEATURE_MAPS - 1, config.hidden_size))
+        num_interactions = len(config.encoder_out_indices or [])
+        self.interactions = nn.ModuleList(
+            VitAdapterInteraction(
+                config, num_extra_extractors=config.num_extra_extractors if index == num_interactions - 1 else 0
+            )
+            for index in range(num_interactions)
+        )
+        self.upsample = nn.ConvTranspose2d(config.hidden_size, config.hidden_size, kernel_size=2, stride=2)
+        self.feature_norms = nn.ModuleList(nn.BatchNorm2d(config.hidden_size) for _ in range(NUM_FEATURE_MAPS))
+        self.post_init()
+
+    @torch.no_grad()
+    def _init_weights(self, module: nn.Module) -> None:
+        super()._init_weights(module)
+        if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)):
+            reset_convolution(module)
+        elif isinstance(module, MultiScaleDeformableAttention):
+            module.reset_parameters()
+        elif isinstance(module, VitAdapterInjector):
+            initialization.constant_(module.layer_scale, module.init_value)
+        elif isinstance(module, VitAdapterEncoder):
+            initialization.normal_(module.level_embeddings)
+
+    @merge_with_config_defaults
+    @capture_outputs(tie_last_hidden_states=False)
+    def forward(self, pixel_values: torch.Tensor, **kwargs: Unpack[TransformersKwargs]) -> ViTEncoderOutput:
+        """
+        Args:
+            pixel_values: (batch, channels, height, width) of any size; padded with zeros to multiples of 32.
+
+        Returns:
+            `ViTEncoderOutput`, whose four feature maps (batch, hidden_size, rows, columns) are those of the padded
+            input, strides 4, 8, 16 and 32.
+        """
+        pixel_values = pad_to_multiple(pixel_values.to(self.embeddings.patch_embeddings.weight.dtype))
+        hidden_states, grid = self.embeddings(pixel_values)
+        geometry = adapter_geometry(grid, hidden_states.device)
+        if self.config.use_relative_position_bias:
+            kwargs["relative_positions"] = relative_positions(self.config.patch_grid, grid, hidden_states.device)
+        finest, *prior_maps = self.spatial_prior(pixel_values)
+        prior = join_maps(
+            [
+                prior_map + embedding[:, None, None]
+                for prior_map, embedding in zip(prior_maps, self.level_embeddings, strict=True)
+            ]
+        )
+        num_prefix_tokens = self.config.num_prefix_tokens
+        vit_maps, first = [], 0
+        for interaction, last in zip(self.interactions, self.config.encoder_out_indices or [], strict=True):
+            prefix, patches = hidden_states[:, :num_prefix_tokens], hidden_states[:, num_prefix_tokens:]
+            hidden_states = torch.cat([prefix, interaction.injector(patches, prior, geometry)], dim=1)
+            for layer in self.layers[first : last + 1]:
+                hidden_states = layer(hidden_states, **kwargs)
+            first = last + 1
+            if self.config.use_final_norm and first == len(self.layers):
+                hidden_states = self.norm(hidden_states)
+            patches = hidden_states[:, num_prefix_tokens:]
+            for extractor in (interaction.extractor, *interaction.extra_extractors):
+                prior = extractor(prior, patches, geometry)
+            vit_maps.append(patches.transpose(1, 2).unflatten(2, grid))
+        feature_maps = self.feature_maps(finest, split_maps(prior, geometry.grids), vit_maps)
+        return ViTEncoderOutput(last_hidden_state=hidden_states, feature_maps=feature_maps)
+
+    def feature_maps(
+        self, finest: torch.Tensor, prior_maps: list[torch.Tensor], vit_maps: list[torch.Tensor]
+    ) -> tuple[torch.Tensor, ...]:
+        """
+        Args:
+            finest: The spatial prior's map at stride 4.
+            prior_maps: What the extractors made of its maps at strides 8, 16 and 32.
+            vit_maps: The patches after each interaction, all at stride 16.
+
+        Returns:
+            Four normalised maps (batch, hidden_size, rows, columns).
+        """
+        maps = [self.upsample(prior_maps[0]) + finest, *prior_maps]
+        if self.config.add_vit_features:
+            maps = [
+                feature_map
+                + F.interpolate(vit_map, size=feature_map.shape[-2:], mode="bilinear", align_corners=False)
+                for feature_map, vit_map in zip(maps, vit_maps, strict=True)
+            ]
+        return tuple(norm(feature_map) for norm, feature_map in zip(self.feature_norms, maps, strict=True))
+
+
+__all__ = ["SIZE_DIVISOR", "VitAdapterEncoder", "pad_to_multiple"]

@@ -1,0 +1,135 @@
+"""ViT-Adapter's configuration."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from segvit_hf._compat import BackboneConfigMixin, strict
+from segvit_hf.encoders.configuration_vit_adapter import NUM_FEATURE_MAPS, VitAdapterEncoderConfig
+from segvit_hf.models.sliding_window_config import validated_sliding_window
+
+
+@strict
+class VitAdapterConfig(BackboneConfigMixin, VitAdapterEncoderConfig):
+    r"""
+    Configuration of [`VitAdapterForSemanticSegmentation`] and [`VitAdapterBackbone`]; the defaults are ViT-Adapter-T with
+    UperNet at 512x512, whose position embeddings are those of DeiT-T (224x224).
+
+    The encoder's fields are those of [`VitAdapterEncoderConfig`]. The decoders':
+
+    Args:
+        decoder_type (`"upernet"` or `"mask2former"`, defaults to `"upernet"`): Which decoder reads the feature maps.
+        decoder_hidden_size (`int`, defaults to 512): Channels of the decoder.
+        decoder_dropout (`float`, defaults to 0.1): UperNet: dropout of whole channels before the classifiers.
+        pool_scales (`list[int]`, defaults to `[1, 2, 3, 6]`): UperNet: sides of the pooled maps.
+        use_auxiliary_head (`bool`, defaults to `True`): UperNet: whether a convolutional head on one map trains along.
+        auxiliary_hidden_size, auxiliary_num_convolutions, auxiliary_map_index, auxiliary_loss_weight:
+            UperNet: channels, convolutions, feature map and loss weight of that head (256, 1, 2 and 0.4).
+        num_queries (`int`, defaults to 100): Mask2Former: number of masks that are predicted.
+        mask_feature_size (`int`, *optional*): Mask2Former: channels of the map that masks are read from. Defaults to
+            `decoder_hidden_size`.
+        pixel_decoder_num_layers, pixel_decoder_num_attention_heads, pixel_decoder_intermediate_size,
+        pixel_decoder_num_points:
+            Mask2Former: the deformable-attention layers of the pixel decoder (6, 8, 1024 and 4).
+        decoder_num_layers, decoder_num_attention_heads, decoder_intermediate_size:
+            Mask2Former: the masked-attention layers (9, 8 and 2048).
+        class_loss_weight, mask_loss_weight, dice_loss_weight, no_object_weight:
+            Mask2Former: weights of the training loss and of the matching cost (2, 5, 5) and of the class "no object"
+            (0.1).
+        num_points, oversample_ratio, importance_sample_ratio:
+            Mask2Former: points per mask at which the loss is taken (12544), the surplus of candidates among which
+            uncertain ones are chosen (3.0), and the share that is chosen so (0.75).
+        semantic_loss_ignore_index (`int`, defaults to 255): Label of pixels that belong to no class.
+        sliding_window (`dict`, *optional*): `{"crop_size": (height, width), "stride": (height, width)}` in pixels:
+            larger inputs are run in such windows and the scores averaged. `None` runs any input whole.
+        out_features, out_indices: Of the backbone: `"stage1"` to `"stage4"`, strides 4 to 32; all four by default.
+
+    Example:
+
+    ```python
+    >>> from segvit_hf import VitAdapterConfig, VitAdapterForSemanticSegmentation
+
+    >>> model = VitAdapterForSemanticSegmentation(VitAdapterConfig(num_labels=150))
+    ```
+    """
+
+    model_type = "vit_adapter"
+
+    image_size: int | list[int] | tuple[int, int] = 224
+    hidden_size: int = 192
+    num_attention_heads: int = 3
+    intermediate_size: int = 768
+    drop_path_rate: float | int = 0.1
+
+    decoder_type: str = "upernet"
+    decoder_hidden_size: int = 512
+    decoder_dropout: float | int = 0.1
+    pool_scales: list[int] | tuple[int, ...] = (1, 2, 3, 6)
+    use_auxiliary_head: bool = True
+    auxiliary_hidden_size: int = 256
+    auxiliary_num_convolutions: int = 1
+    auxiliary_map_index: int = 2
+    auxiliary_loss_weight: float | int = 0.4
+    num_queries: int = 100
+    mask_feature_size: int | None = None
+    pixel_decoder_num_layers: int = 6
+    pixel_decoder_num_attention_heads: int = 8
+    pixel_decoder_intermediate_size: int = 1024
+    pixel_decoder_num_points: int = 4
+    decoder_num_layers: int = 9
+    decoder_num_attention_heads: int = 8
+    decoder_intermediate_size: int = 2048
+    class_loss_weight: float | int = 2.0
+    mask_loss_weight: float | int = 5.0
+    dice_loss_weight: float | int = 5.0
+    no_object_weight: float | int = 0.1
+    num_points: int = 12544
+    oversample_ratio: float | int = 3.0
+    importance_sample_ratio: float | int = 0.75
+    semantic_loss_ignore_index: int = 255
+    sliding_window: dict[str, Any] | list[Any] | tuple[Any, ...] | None = None
+    _out_features: list[str] | None = None
+    _out_indices: list[int] | None = None
+
+    def __post_init__(self, **kwargs: Any) -> None:
+        self.pool_scales = list(self.pool_scales)
+        self.sliding_window = validated_sliding_window(self.sliding_window)
+        self.stage_names = ["stem", *(f"stage{index + 1}" for index in range(NUM_FEATURE_MAPS))]
+        out_indices: Sequence[int] | None = kwargs.pop("out_indices", None)
+        out_features: list[str] | None = kwargs.pop("out_features", None)
+        if out_indices is None and out_features is None:
+            out_features = self.stage_names[1:]
+        self.set_output_features_output_indices(out_indices=out_indices, out_features=out_features)
+        super().__post_init__(**kwargs)
+
+    def validate_architecture(self) -> None:
+        """Part of `@strict` validation: fields that contradict each other are an error that names them."""
+        super().validate_architecture()
+        if self.decoder_type not in ("upernet", "mask2former"):
+            raise ValueError(f"decoder_type must be 'upernet' or 'mask2former', got {self.decoder_type!r}.")
+        if not 0 <= self.auxiliary_map_index < NUM_FEATURE_MAPS:
+            raise ValueError(
+                f"auxiliary_map_index must lie between 0 and {NUM_FEATURE_MAPS - 1}, got {self.auxiliary_map_index}."
+            )
+        if self.decoder_type == "mask2former":
+            self._validate_mask2former()
+
+    def _validate_mask2former(self) -> None:
+        for name in ("pixel_decoder_num_attention_heads", "decoder_num_attention_heads"):
+            if self.decoder_hidden_size % getattr(self, name):
+                raise ValueError(
+                    f"decoder_hidden_size ({self.decoder_hidden_size}) must be a multiple of {name} "
+                    f"({getattr(self, name)})."
+                )
+        if self.decoder_hidden_size % 32:
+            raise ValueError(
+                "decoder_hidden_size must be a multiple of 32, the groups of the pixel decoder's normalisation, got "
+                f"{self.decoder_hidden_size}."
+            )
+        if self.oversample_ratio < 1 or not 0 <= self.importance_sample_ratio <= 1 or self.num_points < 1:
+            raise ValueError(
+                "oversample_ratio must be at least 1, importance_sample_ratio lie in 0..1, and num_points be positive,"
+                f" got {self.oversample_ratio}, {self.importance_sample_ratio} and {self.num_points}."
+            )
+
+
+__all__ = ["VitAdapterConfig"]
