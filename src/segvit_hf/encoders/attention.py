@@ -57,16 +57,18 @@ def attend(
 
     Returns:
         The output (batch, num_queries, width) and the probabilities (batch, num_heads, num_queries, num_keys), which
-        only the eager implementation gives.
+        only the eager implementation gives: it stands in for any other one when `output_attentions` asks for them.
     """
     batch_size, num_queries, width = query.shape
     head_size = width // num_heads
     query, key, value = (
         tokens.reshape(batch_size, -1, num_heads, head_size).transpose(1, 2) for tokens in (query, key, value)
     )
-    attention_interface: Callable = ALL_ATTENTION_FUNCTIONS.get_interface(
-        config._attn_implementation, eager_attention_forward
-    )
+    attention_interface: Callable = eager_attention_forward
+    if not kwargs.pop("output_attentions", config.output_attentions):
+        attention_interface = ALL_ATTENTION_FUNCTIONS.get_interface(
+            config._attn_implementation, eager_attention_forward
+        )
     output, probabilities = attention_interface(
         module,
         query,

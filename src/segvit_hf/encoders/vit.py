@@ -114,36 +114,58 @@ class FeedForward(nn.Module):
 
 
 class ViTLayer(GradientCheckpointingLayer):
-    """Pre-norm transformer layer."""
+    """
+    Pre-norm transformer layer.
 
-    def __init__(self, config: ViTEncoderConfig, *, drop_path: float) -> None:
+    Args:
+        config: Names the attention implementation, and gives what the other arguments leave open.
+        drop_path: Stochastic depth of this layer.
+        hidden_size, num_heads, intermediate_size, dropout, layer_norm_eps:
+            For layers of another width than the encoder's (a decoder's). `dropout` is that of attention
+            probabilities, too.
+    """
+
+    def __init__(
+        self,
+        config: ViTEncoderConfig,
+        *,
+        drop_path: float,
+        hidden_size: int | None = None,
+        num_heads: int | None = None,
+        intermediate_size: int | None = None,
+        dropout: float | None = None,
+        layer_norm_eps: float | None = None,
+    ) -> None:
         super().__init__()
-        self.norm1 = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+        hidden_size = config.hidden_size if hidden_size is None else hidden_size
+        layer_norm_eps = config.layer_norm_eps if layer_norm_eps is None else layer_norm_eps
+        hidden_dropout = config.hidden_dropout_prob if dropout is None else dropout
+        self.norm1 = nn.LayerNorm(hidden_size, eps=layer_norm_eps)
         self.attention: MultiHeadAttention
         if config.use_relative_position_bias:
             self.attention = BeitAttention(config)
         else:
             self.attention = MultiHeadAttention(
                 config,
-                hidden_size=config.hidden_size,
-                num_heads=config.num_attention_heads,
+                hidden_size=hidden_size,
+                num_heads=config.num_attention_heads if num_heads is None else num_heads,
                 qkv_bias=config.qkv_bias,
-                dropout=config.attention_probs_dropout_prob,
+                dropout=config.attention_probs_dropout_prob if dropout is None else dropout,
             )
-        self.attention_dropout = nn.Dropout(config.hidden_dropout_prob)
+        self.attention_dropout = nn.Dropout(hidden_dropout)
         self.attention_drop_path = DropPath(drop_path if config.drop_path_on_attention else 0.0)
-        self.norm2 = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+        self.norm2 = nn.LayerNorm(hidden_size, eps=layer_norm_eps)
         self.mlp = FeedForward(
-            hidden_size=config.hidden_size,
-            intermediate_size=config.intermediate_size,
+            hidden_size=hidden_size,
+            intermediate_size=config.intermediate_size if intermediate_size is None else intermediate_size,
             hidden_act=config.hidden_act,
-            dropout=config.hidden_dropout_prob,
+            dropout=hidden_dropout,
         )
         self.drop_path = DropPath(drop_path)
         self.use_layer_scale = config.layer_scale_init_value is not None
         if self.use_layer_scale:
-            self.layer_scale1 = nn.Parameter(torch.ones(config.hidden_size))
-            self.layer_scale2 = nn.Parameter(torch.ones(config.hidden_size))
+            self.layer_scale1 = nn.Parameter(torch.ones(hidden_size))
+            self.layer_scale2 = nn.Parameter(torch.ones(hidden_size))
 
     def forward(
         self,

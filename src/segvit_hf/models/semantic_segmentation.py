@@ -108,6 +108,7 @@ class SemanticSegmentationModel(PreTrainedModel):
             windows = self._forward_windows(pixel_values, **kwargs)
             output.logits = windows.logits
             output.hidden_states, output.attentions = windows.hidden_states, windows.attentions
+            output.decoder_attentions = windows.decoder_attentions
         else:
             output.logits, output.image_sizes = self._forward_ragged(pixel_values, pixel_mask)
         return output
@@ -153,6 +154,7 @@ class SemanticSegmentationModel(PreTrainedModel):
             logits=logits,
             hidden_states=concatenate_layers([group.hidden_states for group in groups]),
             attentions=concatenate_layers([group.attentions for group in groups]),
+            decoder_attentions=concatenate_layers([group.decoder_attentions for group in groups]),
         )
 
     def _forward_ragged(

@@ -12,6 +12,7 @@ import torch.distributed
 import torch.nn.functional as F
 from torch import nn
 
+from segvit_hf.models.labels import class_pixels
 from segvit_hf.models.segvit.configuration_segvit import SegVitConfig
 
 
@@ -28,13 +29,7 @@ def classes_present(labels: torch.Tensor, num_labels: int, ignore_index: int) ->
     Raises:
         ValueError: An id is neither a class nor `ignore_index`.
     """
-    is_class = (labels >= 0) & (labels < num_labels)
-    unknown = labels[~is_class & (labels != ignore_index)]
-    if unknown.numel():
-        raise ValueError(
-            f"labels: expected class ids 0 to {num_labels - 1} (num_labels = {num_labels}) or {ignore_index} "
-            f"(ignored), found {sorted(set(unknown.tolist()))[:10]}."
-        )
+    is_class = class_pixels(labels, num_labels, ignore_index)
     # Ignored pixels are counted in one extra column, which is then cut off.
     columns = torch.where(is_class, labels, num_labels).flatten(1)
     present = labels.new_zeros(len(labels), num_labels + 1, dtype=torch.bool)

@@ -1,0 +1,97 @@
+"""Segmenter's configuration."""
+
+from typing import Any
+
+from segvit_hf._compat import strict
+from segvit_hf.encoders.configuration_vit import ViTEncoderConfig
+from segvit_hf.models.sliding_window_config import validated_sliding_window
+
+# The original gives its mask transformer one head per so many channels.
+DECODER_HEAD_SIZE = 64
+
+
+@strict
+class SegmenterConfig(ViTEncoderConfig):
+    r"""
+    Configuration of [`SegmenterForSemanticSegmentation`]; the defaults are Seg-B-Mask/16 at 512x512.
+
+    The encoder's fields are those of [`ViTEncoderConfig`]. The decoder's:
+
+    Args:
+        decoder_type (`"mask_transformer"` or `"linear"`):
+            The fields below, up to `decoder_drop_path_rate`, belong to the mask transformer.
+        decoder_num_layers (`int`, defaults to 2): Layers in which patches and class embeddings attend to each other.
+        decoder_hidden_size (`int`, *optional*): Defaults to `hidden_size`.
+        decoder_num_attention_heads (`int`, *optional*): Defaults to one head per 64 channels.
+        decoder_intermediate_size (`int`, *optional*): Defaults to four times `decoder_hidden_size`.
+        decoder_dropout (`float`, defaults to 0.1): Attention probabilities included.
+        decoder_drop_path_rate (`float`, defaults to 0): Stochastic depth of the last layer.
+        crop_padded_logits (`bool`, defaults to `True`):
+            Inputs are padded to a multiple of the patch size. Either the logits are resized to the padded size and
+            cropped (the original), or resized to the input's size (`False`, mmsegmentation).
+        semantic_loss_ignore_index (`int`, defaults to 255): Label of pixels that belong to no class.
+        sliding_window (`dict`, *optional*): `{"crop_size": (height, width), "stride": (height, width)}` in pixels:
+            larger inputs are run in such windows and the logits averaged. `None` runs any input whole.
+        enlarge_to_window (`bool`, defaults to `True`):
+            Whether inputs with a side shorter than the window are first enlarged, their ratio kept, until none is.
+
+    Example:
+
+    ```python
+    >>> from segvit_hf import SegmenterConfig, SegmenterForSemanticSegmentation
+
+    >>> model = SegmenterForSemanticSegmentation(SegmenterConfig(num_labels=150))
+    ```
+    """
+
+    model_type = "segmenter"
+
+    drop_path_rate: float | int = 0.1
+    layer_norm_eps: float = 1e-5
+    use_final_norm: bool = True
+    position_embedding_interpolation: str = "bilinear"
+    position_embedding_resize_by: str = "count"
+
+    decoder_type: str = "mask_transformer"
+    decoder_num_layers: int = 2
+    decoder_hidden_size: int | None = None
+    decoder_num_attention_heads: int | None = None
+    decoder_intermediate_size: int | None = None
+    decoder_dropout: float | int = 0.1
+    decoder_drop_path_rate: float | int = 0.0
+    crop_padded_logits: bool = True
+    semantic_loss_ignore_index: int = 255
+    sliding_window: dict[str, Any] | list[Any] | tuple[Any, ...] | None = None
+    enlarge_to_window: bool = True
+
+    def __post_init__(self, **kwargs: Any) -> None:
+        if self.decoder_hidden_size is None:
+            self.decoder_hidden_size = self.hidden_size
+        if self.decoder_num_attention_heads is None:
+            self.decoder_num_attention_heads = max(self.decoder_hidden_size // DECODER_HEAD_SIZE, 1)
+        if self.decoder_intermediate_size is None:
+            self.decoder_intermediate_size = 4 * self.decoder_hidden_size
+        self.sliding_window = validated_sliding_window(self.sliding_window)
+        super().__post_init__(**kwargs)
+
+    def validate_architecture(self) -> None:
+        """Part of `@strict` validation: fields that contradict each other are an error that names them."""
+        super().validate_architecture()
+        if self.decoder_type not in ("mask_transformer", "linear"):
+            raise ValueError(f"decoder_type must be 'mask_transformer' or 'linear', got {self.decoder_type!r}.")
+        if self.encoder_out_indices != [self.num_hidden_layers - 1]:
+            raise ValueError(
+                "Segmenter decodes the last layer only: encoder_out_indices must be "
+                f"[{self.num_hidden_layers - 1}] (num_hidden_layers - 1), got {self.encoder_out_indices}."
+            )
+        if self.decoder_type == "mask_transformer":
+            if self.decoder_num_layers < 1:
+                raise ValueError(f"decoder_num_layers must be at least 1, got {self.decoder_num_layers}.")
+            if (self.decoder_hidden_size or 0) % (self.decoder_num_attention_heads or 1):
+                raise ValueError(
+                    f"decoder_hidden_size ({self.decoder_hidden_size}) must be a multiple of "
+                    f"decoder_num_attention_heads ({self.decoder_num_attention_heads})."
+                )
+
+
+__all__ = ["DECODER_HEAD_SIZE", "SegmenterConfig"]
