@@ -11,6 +11,7 @@ from transformers.feature_extraction_utils import BatchFeature
 from transformers.image_processing_backends import PilBackend, TorchvisionBackend
 from transformers.image_utils import ChannelDimension, ImageInput, PILImageResampling, SizeDict, load_image
 from transformers.modeling_layers import GradientCheckpointingLayer
+from transformers.modeling_outputs import BackboneOutput
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from transformers.models.auto.image_processing_auto import IMAGE_PROCESSOR_MAPPING
 from transformers.models.auto.modeling_auto import MODEL_FOR_SEMANTIC_SEGMENTATION_MAPPING_NAMES
@@ -34,6 +35,7 @@ __all__ = [
     "ALL_ATTENTION_FUNCTIONS",
     "BackboneConfigMixin",
     "BackboneMixin",
+    "BackboneOutput",
     "BatchFeature",
     "ChannelDimension",
     "GradientCheckpointingLayer",

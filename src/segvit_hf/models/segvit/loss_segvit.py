@@ -8,32 +8,11 @@ descend from MaskFormer's (Cheng et al., 2021).
 from collections.abc import Sequence
 
 import torch
-import torch.distributed
 import torch.nn.functional as F
 from torch import nn
 
-from segvit_hf.models.labels import class_pixels
+from segvit_hf.models.mask_loss import classes_present, dice_loss, mean_mask_count
 from segvit_hf.models.segvit.configuration_segvit import SegVitConfig
-
-
-def classes_present(labels: torch.Tensor, num_labels: int, ignore_index: int) -> torch.Tensor:
-    """
-    Which classes each label map shows.
-
-    Args:
-        labels: (batch, height, width), int64.
-
-    Returns:
-        (batch, num_labels), bool.
-
-    Raises:
-        ValueError: An id is neither a class nor `ignore_index`.
-    """
-    is_class = class_pixels(labels, num_labels, ignore_index)
-    # Ignored pixels are counted in one extra column, which is then cut off.
-    columns = torch.where(is_class, labels, num_labels).flatten(1)
-    present = labels.new_zeros(len(labels), num_labels + 1, dtype=torch.bool)
-    return present.scatter_(1, columns, True)[:, :num_labels]
 
 
 def ignore_dropped_patches(
@@ -56,22 +35,6 @@ def focal_loss(
     missed = probabilities * (1 - targets) + (1 - probabilities) * targets
     balance = alpha * targets + (1 - alpha) * (1 - targets)
     return (balance * missed**gamma * cross_entropy).mean(1).sum()
-
-
-def dice_loss(mask_logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    """Sum over masks of 1 - (2 |A B| + 1) / (|A| + |B| + 1); both (num_masks, num_pixels)."""
-    probabilities = mask_logits.sigmoid()
-    overlap = (probabilities * targets).sum(1)
-    return (1 - (2 * overlap + 1) / (probabilities.sum(1) + targets.sum(1) + 1)).sum()
-
-
-def mean_mask_count(present: torch.Tensor) -> torch.Tensor:
-    """Number of ground-truth masks in the batch, averaged over processes, at least 1."""
-    count = present.sum().float()
-    if torch.distributed.is_available() and torch.distributed.is_initialized():
-        torch.distributed.all_reduce(count)
-        count = count / torch.distributed.get_world_size()
-    return count.clamp(min=1.0)
 
 
 class SegVitLoss(nn.Module):
@@ -137,4 +100,4 @@ class SegVitLoss(nn.Module):
         }
 
 
-__all__ = ["SegVitLoss", "classes_present", "ignore_dropped_patches"]
+__all__ = ["SegVitLoss", "ignore_dropped_patches"]

@@ -1,0 +1,206 @@
+"""
+Mask2Former's decoder (Cheng et al., 2022): queries that look only where their previous mask was, and predict anew.
+
+Follows Mask2FormerHead of https://github.com/czczup/ViT-Adapter (segmentation code).
+"""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from segvit_hf._compat import GradientCheckpointingLayer
+from segvit_hf.encoders.attention import MultiHeadAttention, attend
+from segvit_hf.encoders.vit import FeedForward
+from segvit_hf.models.vit_adapter.configuration_vit_adapter import VitAdapterConfig
+from segvit_hf.models.vit_adapter.pixel_decoder import (
+    LAYER_NORM_EPS,
+    NUM_LEVELS,
+    PixelDecoder,
+    sine_position_embeddings,
+)
+
+Grid = tuple[int, int]
+Prediction = tuple[torch.Tensor, torch.Tensor]
+
+
+class PositionalAttention(MultiHeadAttention):
+    """Multi-head attention whose queries, keys and values are different tensors, through one fused projection."""
+
+    def __init__(self, config: VitAdapterConfig) -> None:
+        super().__init__(
+            config, hidden_size=config.decoder_hidden_size, num_heads=config.decoder_num_attention_heads, dropout=0.0
+        )
+
+    def forward(  # type: ignore[override]
+        self,
+        queries: torch.Tensor,
+        keys: torch.Tensor,
+        values: torch.Tensor,
+        attention_mask: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """
+        Args:
+            queries: (batch, num_queries, hidden_size).
+            keys, values: (batch, num_keys, hidden_size).
+            attention_mask: Added to the logits, (batch, 1, num_queries, num_keys).
+
+        Returns:
+            (batch, num_queries, hidden_size).
+        """
+        query, key, value = (
+            F.linear(tokens, weight, bias)
+            for tokens, weight, bias in zip(
+                (queries, keys, values), self.qkv.weight.chunk(3), self.qkv.bias.chunk(3), strict=True
+            )
+        )
+        output, _ = attend(
+            self,
+            self.config,
+            query,
+            key,
+            value,
+            num_heads=self.num_heads,
+            dropout=self.dropout,
+            attention_mask=attention_mask,
+        )
+        return self.proj(output)
+
+
+class MaskedAttentionLayer(GradientCheckpointingLayer):
+    """Post-norm layer: masked cross attention, self attention, feed-forward."""
+
+    def __init__(self, config: VitAdapterConfig) -> None:
+        super().__init__()
+        width = config.decoder_hidden_size
+        self.cross_attention = PositionalAttention(config)
+        self.norm1 = nn.LayerNorm(width, eps=LAYER_NORM_EPS)
+        self.self_attention = PositionalAttention(config)
+        self.norm2 = nn.LayerNorm(width, eps=LAYER_NORM_EPS)
+        self.mlp = FeedForward(
+            hidden_size=width, intermediate_size=config.decoder_intermediate_size, hidden_act="relu", dropout=0.0
+        )
+        self.norm3 = nn.LayerNorm(width, eps=LAYER_NORM_EPS)
+
+    def forward(
+        self,
+        queries: torch.Tensor,
+        query_positions: torch.Tensor,
+        memory: torch.Tensor,
+        memory_positions: torch.Tensor,
+        attention_mask: torch.Tensor,
+    ) -> torch.Tensor:
+        """
+        Args:
+            queries: (batch, num_queries, hidden_size).
+            query_positions: (1, num_queries, hidden_size).
+            memory: (batch, num_tokens, hidden_size).
+            memory_positions: (1, num_tokens, hidden_size).
+            attention_mask: Added to the logits, (batch, 1, num_queries, num_tokens).
+
+        Returns:
+            Updated queries.
+        """
+        attended = self.cross_attention(queries + query_positions, memory + memory_positions, memory, attention_mask)
+        queries = self.norm1(queries + attended)
+        placed = queries + query_positions
+        queries = self.norm2(queries + self.self_attention(placed, placed, queries))
+        return self.norm3(queries + self.mlp(queries))
+
+
+class Mask2FormerDecoder(nn.Module):
+    """Pixel decoder, queries, and a class and a mask for every query, before the first layer and after each."""
+
+    def __init__(self, config: VitAdapterConfig) -> None:
+        super().__init__()
+        width = config.decoder_hidden_size
+        self.pixel_decoder = PixelDecoder(config)
+        self.query_features = nn.Embedding(config.num_queries, width)
+        self.query_positions = nn.Embedding(config.num_queries, width)
+        self.level_embeddings = nn.Embedding(NUM_LEVELS, width)
+        self.layers = nn.ModuleList(MaskedAttentionLayer(config) for _ in range(config.decoder_num_layers))
+        self.norm = nn.LayerNorm(width, eps=LAYER_NORM_EPS)
+        self.class_head = nn.Linear(width, config.num_labels + 1)
+        self.mask_head = nn.ModuleList(
+            [
+                nn.Linear(width, width),
+                nn.Linear(width, width),
+                nn.Linear(width, config.mask_feature_size or width),
+            ]
+        )
+
+    def forward(self, feature_maps: Sequence[torch.Tensor], return_auxiliary: bool = False) -> list[Prediction]:
+        """
+        Args:
+            feature_maps: Four maps (batch, hidden_size, rows, columns), finest first.
+            return_auxiliary: Whether all predictions are wanted, for the loss, or the last one only.
+
+        Returns:
+            Class logits (batch, num_queries, num_labels + 1), the last being no object, and mask logits (batch,
+            num_queries, rows, columns) at the finest map's size.
+        """
+        mask_features, memories = self.pixel_decoder(feature_maps)
+        grids: list[Grid] = [(memory.shape[-2], memory.shape[-1]) for memory in memories]
+        positions = [
+            sine_position_embeddings(grid, memory.shape[1], memory.device).to(memory.dtype)[None]
+            for grid, memory in zip(grids, memories, strict=True)
+        ]
+        tokens = [
+            memory.flatten(2).transpose(1, 2) + embedding
+            for memory, embedding in zip(memories, self.level_embeddings.weight, strict=True)
+        ]
+        batch_size = len(mask_features)
+        queries = self.query_features.weight.expand(batch_size, -1, -1)
+        query_positions = self.query_positions.weight[None]
+        predictions = []
+        normalized = self.norm(queries)
+        mask_logits = self.predict_masks(normalized, mask_features)
+        if return_auxiliary:
+            predictions.append((self.class_head(normalized), mask_logits))
+        for index, layer in enumerate(self.layers):
+            level = index % NUM_LEVELS
+            attention_mask = attention_mask_from(mask_logits, grids[level])
+            queries = layer(queries, query_positions, tokens[level], positions[level], attention_mask)
+            normalized = self.norm(queries)
+            mask_logits = self.predict_masks(normalized, mask_features)
+            if return_auxiliary or index == len(self.layers) - 1:
+                predictions.append((self.class_head(normalized), mask_logits))
+        return predictions
+
+    def predict_masks(self, queries: torch.Tensor, mask_features: torch.Tensor) -> torch.Tensor:
+        """Normalised queries (batch, num_queries, hidden_size) -> mask logits (batch, num_queries, rows, columns)."""
+        first, second, last = self.mask_head
+        embeddings = last(F.relu(second(F.relu(first(queries)))))
+        return torch.einsum("bqc,bchw->bqhw", embeddings, mask_features)
+
+
+@torch.no_grad()
+def attention_mask_from(mask_logits: torch.Tensor, grid: Grid) -> torch.Tensor:
+    """
+    What hides from each query the tokens outside its mask; a query whose mask is empty sees everything.
+
+    Args:
+        mask_logits: (batch, num_queries, rows, columns).
+        grid: Rows and columns of the tokens.
+
+    Returns:
+        (batch, 1, num_queries, num_tokens): 0 or minus infinity, in the dtype that was given.
+    """
+    resized = F.interpolate(mask_logits, size=grid, mode="bilinear", align_corners=False).flatten(2)
+    hidden = resized < 0
+    hidden = hidden & ~hidden.all(-1, keepdim=True)
+    return torch.zeros_like(resized).masked_fill(hidden, float("-inf"))[:, None]
+
+
+def semantic_scores(class_logits: torch.Tensor, mask_logits: torch.Tensor) -> torch.Tensor:
+    """
+    Scores `sum_q softmax(class logits)[q, c] * sigmoid(mask logits)[q]`.
+
+    Returns:
+        (batch, num_labels, rows, columns).
+    """
+    return torch.einsum("bqc,bqhw->bchw", class_logits.softmax(-1)[..., :-1], mask_logits.sigmoid())
+
+
+__all__ = ["Mask2FormerDecoder", "Prediction", "semantic_scores"]
