@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel
 
-from conversion import segvit
+from conversion import segvit, vit_adapter
 from conversion.errors import ConversionError
 from conversion.families import check_family
 from conversion.key_mapping import match_keys
@@ -33,6 +33,7 @@ class Family:
 # One line per architecture, by model type.
 FAMILIES: dict[str, Family] = {
     "segvit": Family(segvit.plan_conversion, segvit.count_classes),
+    "vit_adapter": Family(vit_adapter.plan_conversion, vit_adapter.count_classes),
 }
 
 
@@ -81,6 +82,8 @@ def convert_checkpoint(
         raise ConversionError(f"original: expected a dictionary, found {type(original).__name__}.")
     check_family(family, state_dict)
     plan = FAMILIES[family].plan_conversion(state_dict, original)
+    transformed = {key: change(state_dict[key]) for key, change in plan.transforms.items() if key in state_dict}
+    state_dict = {**state_dict, **transformed}
     match = match_keys(state_dict, expected_shapes(plan), plan.rules, model_name=plan.model_class.__name__)
     weights = {name: _as_float32(state_dict[key]) for name, key in match.sources.items()}
     return ConvertedCheckpoint(model=_build(plan, weights), image_processor=plan.image_processor, report=match.report)

@@ -1,9 +1,10 @@
 """What a family's module tells the converter."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
+import torch
 from transformers import PreTrainedConfig, PreTrainedModel
 
 from conversion.errors import ConversionError
@@ -20,12 +21,14 @@ class ConversionPlan:
         model_class: The class to build from it.
         image_processor: Ready to use.
         rules: Original names to ours, first match wins.
+        transforms: Original names to what is done to the tensor first, for the few that are not taken as they are.
     """
 
     config: PreTrainedConfig
     model_class: type[PreTrainedModel]
     image_processor: Any
     rules: Sequence[Rule]
+    transforms: Mapping[str, Callable[[torch.Tensor], torch.Tensor]] = field(default_factory=dict)
 
 
 def label_arguments(original: Mapping[str, Any], num_labels: int) -> dict[str, Any]:

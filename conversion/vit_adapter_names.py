@@ -97,9 +97,7 @@ MASK2FORMER_RULES: tuple[Rule, ...] = (
         "decoder.pixel_decoder.layers.{layer}.attention.",
         _DEFORMABLE_ATTENTION_RULES,
     ),
-    *under(
-        "decode_head.pixel_decoder.encoder.layers.{layer}.", "decoder.pixel_decoder.layers.{layer}.", _LAYER_RULES
-    ),
+    *under("decode_head.pixel_decoder.encoder.layers.{layer}.", "decoder.pixel_decoder.layers.{layer}.", _LAYER_RULES),
     rename("decode_head.pixel_decoder.level_encoding.{rest}", "decoder.pixel_decoder.level_embeddings.{rest}"),
     *under("decode_head.pixel_decoder.lateral_convs.0.", "decoder.pixel_decoder.lateral_convolution.", _GROUP_NORM),
     *under("decode_head.pixel_decoder.output_convs.0.", "decoder.pixel_decoder.output_convolution.", _GROUP_NORM),

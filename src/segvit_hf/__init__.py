@@ -9,6 +9,12 @@ from segvit_hf.inference.segment import segment
 from segvit_hf.models.segvit.configuration_segvit import SegVitConfig
 from segvit_hf.models.segvit.image_processing_segvit import SegVitImageProcessor, SegVitImageProcessorPil
 from segvit_hf.models.segvit.modeling_segvit import SegVitForSemanticSegmentation
+from segvit_hf.models.vit_adapter.configuration_vit_adapter import VitAdapterConfig
+from segvit_hf.models.vit_adapter.image_processing_vit_adapter import (
+    VitAdapterImageProcessor,
+    VitAdapterImageProcessorPil,
+)
+from segvit_hf.models.vit_adapter.modeling_vit_adapter import VitAdapterBackbone, VitAdapterForSemanticSegmentation
 from segvit_hf.registration import add_remote_code, register_architectures
 
 __version__ = "0.1.0"
@@ -20,6 +26,11 @@ __all__ = [
     "SegVitForSemanticSegmentation",
     "SegVitImageProcessor",
     "SegVitImageProcessorPil",
+    "VitAdapterBackbone",
+    "VitAdapterConfig",
+    "VitAdapterForSemanticSegmentation",
+    "VitAdapterImageProcessor",
+    "VitAdapterImageProcessorPil",
     "add_remote_code",
     "segment",
 ]

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from transformers import (
+    AutoBackbone,
     AutoConfig,
     AutoImageProcessor,
     AutoModelForSemanticSegmentation,
@@ -16,6 +17,12 @@ from segvit_hf._compat import MODEL_FOR_SEMANTIC_SEGMENTATION_MAPPING_NAMES
 from segvit_hf.models.segvit.configuration_segvit import SegVitConfig
 from segvit_hf.models.segvit.image_processing_segvit import SegVitImageProcessor, SegVitImageProcessorPil
 from segvit_hf.models.segvit.modeling_segvit import SegVitForSemanticSegmentation
+from segvit_hf.models.vit_adapter.configuration_vit_adapter import VitAdapterConfig
+from segvit_hf.models.vit_adapter.image_processing_vit_adapter import (
+    VitAdapterImageProcessor,
+    VitAdapterImageProcessorPil,
+)
+from segvit_hf.models.vit_adapter.modeling_vit_adapter import VitAdapterBackbone, VitAdapterForSemanticSegmentation
 
 
 @dataclass(frozen=True)
@@ -26,6 +33,7 @@ class Architecture:
     semantic_segmentation: type[PreTrainedModel]
     image_processor: type
     image_processor_pil: type
+    backbone: type[PreTrainedModel] | None = None
 
 
 ARCHITECTURES = (
@@ -35,15 +43,24 @@ ARCHITECTURES = (
         image_processor=SegVitImageProcessor,
         image_processor_pil=SegVitImageProcessorPil,
     ),
+    Architecture(
+        config=VitAdapterConfig,
+        semantic_segmentation=VitAdapterForSemanticSegmentation,
+        image_processor=VitAdapterImageProcessor,
+        image_processor_pil=VitAdapterImageProcessorPil,
+        backbone=VitAdapterBackbone,
+    ),
 )
 
 
 def register_architectures() -> None:
-    """Makes `AutoConfig`, `AutoModelForSemanticSegmentation` and `AutoImageProcessor` know every architecture."""
+    """Makes the Auto classes for configurations, models, backbones and image processors know every architecture."""
     for architecture in ARCHITECTURES:
         config = architecture.config
         AutoConfig.register(config.model_type, config, exist_ok=True)
         AutoModelForSemanticSegmentation.register(config, architecture.semantic_segmentation, exist_ok=True)
+        if architecture.backbone is not None:
+            AutoBackbone.register(config, architecture.backbone, exist_ok=True)
         AutoImageProcessor.register(
             config,
             image_processor_classes={

@@ -19,14 +19,40 @@ ENCODER = {
     "num_labels": NUM_LABELS,
 }
 ATM_DECODER = {"decoder_hidden_size": 16, "decoder_num_layers": 2, "decoder_num_attention_heads": 2}
+ADAPTER = {"spatial_prior_hidden_size": 8, "adapter_num_attention_heads": 2}
+BEIT = {
+    "use_class_token": True,
+    "use_position_embeddings": False,
+    "use_relative_position_bias": True,
+    "layer_scale_init_value": 0.1,
+    "adapter_value_ratio": 0.5,
+}
+UPERNET = {"decoder_hidden_size": 16, "auxiliary_hidden_size": 16}
+MASK2FORMER = {
+    "decoder_type": "mask2former",
+    "decoder_hidden_size": 32,
+    "num_queries": 10,
+    "pixel_decoder_num_layers": 1,
+    "pixel_decoder_num_attention_heads": 2,
+    "pixel_decoder_intermediate_size": 32,
+    "decoder_num_layers": 3,
+    "decoder_num_attention_heads": 2,
+    "decoder_intermediate_size": 32,
+    "num_points": 64,
+}
 
 
 @dataclass(frozen=True)
 class SmallModel:
-    """A model small enough for any test, by model type and configuration fields."""
+    """
+    A model small enough for any test, by model type and configuration fields.
+
+    `half_precision_tolerance`: how much 16-bit logits may differ, as a share of the largest.
+    """
 
     model_type: str
     fields: dict[str, Any] = field(default_factory=dict)
+    half_precision_tolerance: float = 0.05
 
     def build(self, seed: int = 0, **overrides: Any) -> PreTrainedModel:
         """The model with weights that depend on `seed` only, in eval mode."""
@@ -50,4 +76,7 @@ SMALL_MODELS = {
             "use_token_pyramid": True,
         },
     ),
+    "vit-adapter-upernet": SmallModel("vit_adapter", {**ADAPTER, **UPERNET}),
+    # Which tokens a query sees depends on signs of mask logits, some of which 16 bits turn.
+    "vit-adapter-beit-mask2former": SmallModel("vit_adapter", {**ADAPTER, **BEIT, **MASK2FORMER}, 0.15),
 }

@@ -25,11 +25,14 @@ def test_half_precision_stays_close(small_model: SmallModel, dtype: torch.dtype)
     model = small_model.build()
     pixel_values, labels = torch.randn(1, 3, 80, 64), torch.randint(0, 5, (1, 80, 64))
     with torch.no_grad():
+        torch.manual_seed(0)  # some losses are taken at random points
         full = model(pixel_values, labels=labels)
+        torch.manual_seed(0)
         half = model.to(dtype)(pixel_values.to(dtype), labels=labels)
     assert half.logits.dtype == dtype
-    assert (half.logits.float() - full.logits).abs().max() < 0.05 * full.logits.abs().max()
-    torch.testing.assert_close(half.loss.float(), full.loss, rtol=0.05, atol=0.05)
+    tolerance = small_model.half_precision_tolerance
+    assert (half.logits.float() - full.logits).abs().max() < tolerance * full.logits.abs().max()
+    torch.testing.assert_close(half.loss.float(), full.loss, rtol=tolerance, atol=tolerance)
 
 
 def test_autocast_trains(small_model: SmallModel) -> None:

@@ -1,8 +1,8 @@
 """
 BEiT's attention: a learned bias for every head and every distance between two patches (Bao et al., 2022).
 
-Follows the BEiT of ViT-Adapter's segmentation code (https://github.com/czczup/ViT-Adapter), for patch grids of any size
-and shape; the original runs its training size only.
+Follows the BEiT of ViT-Adapter's segmentation code (https://github.com/czczup/ViT-Adapter), for patch grids of any
+size and shape; the original runs its training size only.
 """
 
 from dataclasses import dataclass

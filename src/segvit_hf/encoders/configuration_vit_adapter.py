@@ -14,8 +14,8 @@ class VitAdapterEncoderConfig(ViTEncoderConfig):
     r"""
     What ViT-Adapter adds to a plain ViT.
 
-    The encoder's fields are those of [`ViTEncoderConfig`]; `encoder_out_indices` are the layers that end an interaction
-    with the adapter, the last layer included, and default to four equal groups of layers. The adapter's:
+    The encoder's fields are those of [`ViTEncoderConfig`]; `encoder_out_indices` are the layers that end an
+    interaction with the adapter, the last layer included, and default to four equal groups of layers. The adapter's:
 
     Args:
         spatial_prior_hidden_size (`int`, defaults to 64): Channels of the first convolutions.

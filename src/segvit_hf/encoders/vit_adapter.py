@@ -1,8 +1,8 @@
 """
 ViT-Adapter (Chen et al., ICLR 2023): a plain ViT that exchanges features with a convolutional branch.
 
-Follows ViTAdapter and BEiTAdapter of https://github.com/czczup/ViT-Adapter (segmentation code), for inputs of any size;
-the original needs sides that are multiples of 32.
+Follows ViTAdapter and BEiTAdapter of https://github.com/czczup/ViT-Adapter (segmentation code), for inputs of any
+size; the original needs sides that are multiples of 32.
 """
 
 from dataclasses import dataclass
@@ -72,7 +72,9 @@ def adapter_geometry(patch_grid: Grid, device: torch.device) -> AdapterGeometry:
 def split_maps(tokens: torch.Tensor, grids: tuple[Grid, ...]) -> list[torch.Tensor]:
     """Tokens (batch, sum of rows * columns, channels) as maps (batch, channels, rows, columns)."""
     parts = tokens.split([rows * columns for rows, columns in grids], dim=1)
-    return [part.transpose(1, 2).unflatten(2, grid) for part, grid in zip(parts, grids, strict=True)]
+    # Contiguous, because batch norm in eval mode gives wrong gradients (seen in torch 2.15, CPU) for a batch of one
+    # whose strides are those of a slice of the tokens.
+    return [part.transpose(1, 2).unflatten(2, grid).contiguous() for part, grid in zip(parts, grids, strict=True)]
 
 
 def join_maps(feature_maps: list[torch.Tensor]) -> torch.Tensor:
@@ -247,8 +249,7 @@ class VitAdapterEncoder(ViTEncoder):
         maps = [self.upsample(prior_maps[0]) + finest, *prior_maps]
         if self.config.add_vit_features:
             maps = [
-                feature_map
-                + F.interpolate(vit_map, size=feature_map.shape[-2:], mode="bilinear", align_corners=False)
+                feature_map + F.interpolate(vit_map, size=feature_map.shape[-2:], mode="bilinear", align_corners=False)
                 for feature_map, vit_map in zip(maps, vit_maps, strict=True)
             ]
         return tuple(norm(feature_map) for norm, feature_map in zip(self.feature_norms, maps, strict=True))

@@ -1,1 +1,1 @@
-"""ViT-Adapter (Chen et al., ICLR 2023): plain ViTs with multi-scale feature maps, decoded by UperNet or Mask2Former."""
+"""ViT-Adapter (Chen et al., ICLR 2023): plain ViTs with four feature maps, decoded by UperNet or Mask2Former."""

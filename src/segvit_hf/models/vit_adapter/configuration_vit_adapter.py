@@ -1,6 +1,5 @@
 """ViT-Adapter's configuration."""
 
-from collections.abc import Sequence
 from typing import Any
 
 from segvit_hf._compat import BackboneConfigMixin, strict
@@ -11,8 +10,8 @@ from segvit_hf.models.sliding_window_config import validated_sliding_window
 @strict
 class VitAdapterConfig(BackboneConfigMixin, VitAdapterEncoderConfig):
     r"""
-    Configuration of [`VitAdapterForSemanticSegmentation`] and [`VitAdapterBackbone`]; the defaults are ViT-Adapter-T with
-    UperNet at 512x512, whose position embeddings are those of DeiT-T (224x224).
+    Configuration of [`VitAdapterForSemanticSegmentation`] and [`VitAdapterBackbone`]; the defaults are ViT-Adapter-T
+    with UperNet, whose position embeddings are those of DeiT-T (224x224).
 
     The encoder's fields are those of [`VitAdapterEncoderConfig`]. The decoders':
 
@@ -41,7 +40,7 @@ class VitAdapterConfig(BackboneConfigMixin, VitAdapterEncoderConfig):
         semantic_loss_ignore_index (`int`, defaults to 255): Label of pixels that belong to no class.
         sliding_window (`dict`, *optional*): `{"crop_size": (height, width), "stride": (height, width)}` in pixels:
             larger inputs are run in such windows and the scores averaged. `None` runs any input whole.
-        out_features, out_indices: Of the backbone: `"stage1"` to `"stage4"`, strides 4 to 32; all four by default.
+        out_features, out_indices: Of the backbone: among `"stage1"` to `"stage4"` (0 to 3); all four by default.
 
     Example:
 
@@ -93,11 +92,11 @@ class VitAdapterConfig(BackboneConfigMixin, VitAdapterEncoderConfig):
     def __post_init__(self, **kwargs: Any) -> None:
         self.pool_scales = list(self.pool_scales)
         self.sliding_window = validated_sliding_window(self.sliding_window)
-        self.stage_names = ["stem", *(f"stage{index + 1}" for index in range(NUM_FEATURE_MAPS))]
-        out_indices: Sequence[int] | None = kwargs.pop("out_indices", None)
+        self.stage_names = [f"stage{index + 1}" for index in range(NUM_FEATURE_MAPS)]
+        out_indices: list[int] | None = kwargs.pop("out_indices", None)
         out_features: list[str] | None = kwargs.pop("out_features", None)
         if out_indices is None and out_features is None:
-            out_features = self.stage_names[1:]
+            out_features = list(self.stage_names)
         self.set_output_features_output_indices(out_indices=out_indices, out_features=out_features)
         super().__post_init__(**kwargs)
 

@@ -8,6 +8,7 @@ multiples of 32 and, with BEiT, of one size; here inputs of any size are padded 
 import torch
 import torch.nn.functional as F
 from torch import nn
+from transformers import PreTrainedModel
 
 from segvit_hf._compat import (
     BackboneMixin,
@@ -27,6 +28,7 @@ from segvit_hf.models.vit_adapter.mask2former import Mask2FormerDecoder, semanti
 from segvit_hf.models.vit_adapter.upernet import AuxiliaryHead, UperNetDecoder
 
 Size = tuple[int, int]
+STRIDES = (4, 8, 16, 32)
 
 
 def padded_size(size: Size) -> Size:
@@ -96,9 +98,7 @@ class VitAdapterForSemanticSegmentation(SemanticSegmentationModel):
                 # Masks are predicted for the padded input, so the labels are padded too.
                 height, width = padded_size(size)
                 padding = (0, width - size[1], 0, height - size[0])
-                losses = self.loss(
-                    predictions, F.pad(labels, padding, value=self.config.semantic_loss_ignore_index)
-                )
+                losses = self.loss(predictions, F.pad(labels, padding, value=self.config.semantic_loss_ignore_index))
         else:
             logits = resize_and_crop(self.decoder(encoded.feature_maps), size)
             if labels is not None:
@@ -115,4 +115,55 @@ class VitAdapterForSemanticSegmentation(SemanticSegmentationModel):
         )
 
 
-__all__ = ["VitAdapterForSemanticSegmentation"]
+class VitAdapterBackbone(BackboneMixin, PreTrainedModel):
+    """
+    ViT-Adapter's encoder as a backbone: feature maps `"stage1"` to `"stage4"`, strides 4, 8, 16 and 32.
+
+    Its parameters have the names that they have in [`VitAdapterForSemanticSegmentation`], whose checkpoints it loads.
+    """
+
+    config: VitAdapterConfig
+    base_model_prefix = "encoder"
+    main_input_name = "pixel_values"
+    input_modalities = ["image"]
+    supports_gradient_checkpointing = True
+    _no_split_modules = VitAdapterEncoder._no_split_modules
+    _input_embed_layer = "patch_embeddings"
+    _supports_sdpa = True
+    _keys_to_ignore_on_load_unexpected = [r"^decoder\.", r"^auxiliary_head\."]
+
+    def __init__(self, config: VitAdapterConfig) -> None:
+        super().__init__(config)
+        self.num_features = [config.hidden_size] * len(config.stage_names)
+        self.encoder = VitAdapterEncoder(config)
+        self.post_init()
+
+    @classmethod
+    def _can_set_attn_implementation(cls) -> bool:
+        return True  # as of the encoder
+
+    def get_input_embeddings(self) -> nn.Module:
+        return self.encoder.get_input_embeddings()
+
+    @can_return_tuple
+    def forward(self, pixel_values: torch.Tensor, **kwargs: Unpack[TransformersKwargs]) -> BackboneOutput:
+        """
+        Args:
+            pixel_values: (batch, channels, height, width) of any size.
+
+        Returns:
+            The chosen feature maps (batch, hidden_size, ceil(height / stride), ceil(width / stride)), and the
+            encoder's hidden states and attention probabilities where they were asked for.
+        """
+        encoded = self.encoder(pixel_values, **kwargs)
+        height, width = pixel_values.shape[-2:]
+        feature_maps = []
+        for name, stride, feature_map in zip(self.stage_names, STRIDES, encoded.feature_maps, strict=True):
+            if name in self.out_features:
+                feature_maps.append(feature_map[:, :, : -(-height // stride), : -(-width // stride)])
+        return BackboneOutput(
+            feature_maps=tuple(feature_maps), hidden_states=encoded.hidden_states, attentions=encoded.attentions
+        )
+
+
+__all__ = ["VitAdapterBackbone", "VitAdapterForSemanticSegmentation"]
