@@ -52,7 +52,7 @@ _SPATIAL_PRIOR_RULES = (
     rename("fc{level+1}.{rest}", "projections.{level}.{rest}"),
 )
 ADAPTER_RULES: tuple[Rule, ...] = (
-    rename("level_embed", "level_embeddings"),
+    rename("level_embed", "level_embeddings.weight"),
     *under("spm.", "spatial_prior.", _SPATIAL_PRIOR_RULES),
     *under("interactions.{block}.injector.", "interactions.{block}.injector.", _EXCHANGE_RULES),
     *under("interactions.{block}.extractor.", "interactions.{block}.extractor.", _EXCHANGE_RULES),

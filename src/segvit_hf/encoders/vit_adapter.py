@@ -42,6 +42,18 @@ def pad_to_multiple(pixel_values: torch.Tensor, divisor: int = SIZE_DIVISOR) -> 
     return F.pad(pixel_values, (0, -width % divisor, 0, -height % divisor))
 
 
+@dataclass
+class VitAdapterEncoderOutput(ViTEncoderOutput):
+    """
+    `ViTEncoderOutput` with four feature maps, and one more field.
+
+    Args:
+        stem_map: (batch, hidden_size, height / 4, width / 4), the spatial prior's finest map.
+    """
+
+    stem_map: torch.Tensor | None = None
+
+
 @dataclass(frozen=True)
 class AdapterGeometry:
     """
@@ -170,7 +182,7 @@ class VitAdapterEncoder(ViTEncoder):
             stem_size=config.spatial_prior_hidden_size,
             hidden_size=config.hidden_size,
         )
-        self.level_embeddings = nn.Parameter(torch.zeros(NUM_FEATURE_MAPS - 1, config.hidden_size))
+        self.level_embeddings = nn.Embedding(NUM_FEATURE_MAPS - 1, config.hidden_size)
         num_interactions = len(config.encoder_out_indices or [])
         self.interactions = nn.ModuleList(
             VitAdapterInteraction(
@@ -191,19 +203,19 @@ class VitAdapterEncoder(ViTEncoder):
             module.reset_parameters()
         elif isinstance(module, VitAdapterInjector):
             initialization.constant_(module.layer_scale, module.init_value)
-        elif isinstance(module, VitAdapterEncoder):
-            initialization.normal_(module.level_embeddings)
+        elif isinstance(module, nn.Embedding):
+            initialization.normal_(module.weight)
 
     @merge_with_config_defaults
     @capture_outputs(tie_last_hidden_states=False)
-    def forward(self, pixel_values: torch.Tensor, **kwargs: Unpack[TransformersKwargs]) -> ViTEncoderOutput:
+    def forward(self, pixel_values: torch.Tensor, **kwargs: Unpack[TransformersKwargs]) -> VitAdapterEncoderOutput:
         """
         Args:
             pixel_values: (batch, channels, height, width) of any size; padded with zeros to multiples of 32.
 
         Returns:
-            `ViTEncoderOutput`, whose four feature maps (batch, hidden_size, rows, columns) are those of the padded
-            input, strides 4, 8, 16 and 32.
+            `VitAdapterEncoderOutput`, whose four feature maps (batch, hidden_size, rows, columns) are those of the
+            padded input, strides 4, 8, 16 and 32.
         """
         pixel_values = pad_to_multiple(pixel_values.to(self.embeddings.patch_embeddings.weight.dtype))
         hidden_states, grid = self.embeddings(pixel_values)
@@ -214,7 +226,7 @@ class VitAdapterEncoder(ViTEncoder):
         prior = join_maps(
             [
                 prior_map + embedding[:, None, None]
-                for prior_map, embedding in zip(prior_maps, self.level_embeddings, strict=True)
+                for prior_map, embedding in zip(prior_maps, self.level_embeddings.weight, strict=True)
             ]
         )
         num_prefix_tokens = self.config.num_prefix_tokens
@@ -232,7 +244,7 @@ class VitAdapterEncoder(ViTEncoder):
                 prior = extractor(prior, patches, geometry)
             vit_maps.append(patches.transpose(1, 2).unflatten(2, grid))
         feature_maps = self.feature_maps(finest, split_maps(prior, geometry.grids), vit_maps)
-        return ViTEncoderOutput(last_hidden_state=hidden_states, feature_maps=feature_maps)
+        return VitAdapterEncoderOutput(last_hidden_state=hidden_states, feature_maps=feature_maps, stem_map=finest)
 
     def feature_maps(
         self, finest: torch.Tensor, prior_maps: list[torch.Tensor], vit_maps: list[torch.Tensor]

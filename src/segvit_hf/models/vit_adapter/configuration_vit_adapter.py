@@ -1,5 +1,6 @@
 """ViT-Adapter's configuration."""
 
+from itertools import pairwise
 from typing import Any
 
 from segvit_hf._compat import BackboneConfigMixin, strict
@@ -40,7 +41,8 @@ class VitAdapterConfig(BackboneConfigMixin, VitAdapterEncoderConfig):
         semantic_loss_ignore_index (`int`, defaults to 255): Label of pixels that belong to no class.
         sliding_window (`dict`, *optional*): `{"crop_size": (height, width), "stride": (height, width)}` in pixels:
             larger inputs are run in such windows and the scores averaged. `None` runs any input whole.
-        out_features, out_indices: Of the backbone: among `"stage1"` to `"stage4"` (0 to 3); all four by default.
+        out_features, out_indices: Of the backbone: among `"stem"` (the spatial prior's map at stride 4) and
+            `"stage1"` to `"stage4"` (the feature maps), or 0 to 4; the four feature maps by default.
 
     Example:
 
@@ -92,13 +94,20 @@ class VitAdapterConfig(BackboneConfigMixin, VitAdapterEncoderConfig):
     def __post_init__(self, **kwargs: Any) -> None:
         self.pool_scales = list(self.pool_scales)
         self.sliding_window = validated_sliding_window(self.sliding_window)
-        self.stage_names = [f"stage{index + 1}" for index in range(NUM_FEATURE_MAPS)]
-        out_indices: list[int] | None = kwargs.pop("out_indices", None)
-        out_features: list[str] | None = kwargs.pop("out_features", None)
-        if out_indices is None and out_features is None:
-            out_features = list(self.stage_names)
+        self.stage_names = ["stem", *(f"stage{index + 1}" for index in range(NUM_FEATURE_MAPS))]
+        # All four feature maps unless the caller names some; naming neither explicitly (None) is transformers' way to
+        # ask for the last one.
+        defaults = {"out_features": self.stage_names[1:]} if not {"out_features", "out_indices"} & set(kwargs) else {}
+        out_features = kwargs.pop("out_features", defaults.get("out_features"))
+        out_indices = kwargs.pop("out_indices", None)
         self.set_output_features_output_indices(out_indices=out_indices, out_features=out_features)
         super().__post_init__(**kwargs)
+
+    @property
+    def depths(self) -> list[int]:
+        """Number of ViT layers in each interaction with the adapter."""
+        ends = [-1, *(self.encoder_out_indices or [])]
+        return [last - first for first, last in pairwise(ends)]
 
     def validate_architecture(self) -> None:
         """Part of `@strict` validation: fields that contradict each other are an error that names them."""

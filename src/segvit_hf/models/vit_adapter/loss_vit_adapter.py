@@ -5,7 +5,8 @@ Follow EncoderDecoder of mmsegmentation with the CrossEntropyLoss of https://git
 Mask2FormerHead with MaskHungarianAssigner.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -85,8 +86,21 @@ def sample_points(maps: torch.Tensor, points: torch.Tensor) -> torch.Tensor:
     return F.grid_sample(maps, positions[:, :, None], mode="bilinear", align_corners=False)[:, 0, :, 0]
 
 
+@contextmanager
+def same_random_points(device: torch.device) -> Iterator[None]:
+    """Draws the same random numbers whenever it is entered, and leaves the generators as they were."""
+    with torch.random.fork_rng(devices=[] if device.type == "cpu" else [device], device_type=device.type):
+        torch.manual_seed(0)
+        yield
+
+
 class Mask2FormerLoss(nn.Module):
-    """Hungarian matching of predicted masks to the classes of each image, and the loss of the matched pairs."""
+    """
+    Hungarian matching of predicted masks to the classes of each image, and the loss of the matched pairs.
+
+    Both look at random points, which in eval mode are the same at every call, so that validation losses can be
+    compared.
+    """
 
     def __init__(self, config: VitAdapterConfig) -> None:
         super().__init__()
@@ -112,7 +126,8 @@ class Mask2FormerLoss(nn.Module):
             class_ids = image_present.nonzero()[:, 0]
             masks = (image_labels == class_ids[:, None, None]).float()[:, None]
             ground_truths.append(GroundTruth(class_ids=class_ids, masks=masks))
-        parts = [self.prediction_losses(*prediction, ground_truths) for prediction in predictions]
+        with nullcontext() if self.training else same_random_points(labels.device):
+            parts = [self.prediction_losses(*prediction, ground_truths) for prediction in predictions]
         losses = {f"decode.{name}": value for name, value in parts[-1].items()}
         for index, auxiliary in enumerate(parts[:-1]):
             losses.update({f"decode.d{index}.{name}": value for name, value in auxiliary.items()})

@@ -28,7 +28,7 @@ from segvit_hf.models.vit_adapter.mask2former import Mask2FormerDecoder, semanti
 from segvit_hf.models.vit_adapter.upernet import AuxiliaryHead, UperNetDecoder
 
 Size = tuple[int, int]
-STRIDES = (4, 8, 16, 32)
+STRIDES = (4, 4, 8, 16, 32)  # of the stem and the four stages
 
 
 def padded_size(size: Size) -> Size:
@@ -49,7 +49,7 @@ def resize_and_crop(scores: torch.Tensor, size: Size) -> torch.Tensor:
         (batch, num_labels, height, width).
     """
     scores = F.interpolate(scores, size=padded_size(size), mode="bilinear", align_corners=False)
-    return scores[:, :, : size[0], : size[1]]
+    return scores[:, :, : size[0], : size[1]].contiguous()
 
 
 class VitAdapterForSemanticSegmentation(SemanticSegmentationModel):
@@ -117,7 +117,7 @@ class VitAdapterForSemanticSegmentation(SemanticSegmentationModel):
 
 class VitAdapterBackbone(BackboneMixin, PreTrainedModel):
     """
-    ViT-Adapter's encoder as a backbone: feature maps `"stage1"` to `"stage4"`, strides 4, 8, 16 and 32.
+    ViT-Adapter's encoder as a backbone: feature maps `"stage1"` to `"stage4"`, strides 4, 8, 16 and 32, and `"stem"`.
 
     Its parameters have the names that they have in [`VitAdapterForSemanticSegmentation`], whose checkpoints it loads.
     """
@@ -158,9 +158,10 @@ class VitAdapterBackbone(BackboneMixin, PreTrainedModel):
         encoded = self.encoder(pixel_values, **kwargs)
         height, width = pixel_values.shape[-2:]
         feature_maps = []
-        for name, stride, feature_map in zip(self.stage_names, STRIDES, encoded.feature_maps, strict=True):
+        all_maps = (encoded.stem_map, *encoded.feature_maps)
+        for name, stride, feature_map in zip(self.stage_names, STRIDES, all_maps, strict=True):
             if name in self.out_features:
-                feature_maps.append(feature_map[:, :, : -(-height // stride), : -(-width // stride)])
+                feature_maps.append(feature_map[:, :, : -(-height // stride), : -(-width // stride)].contiguous())
         return BackboneOutput(
             feature_maps=tuple(feature_maps), hidden_states=encoded.hidden_states, attentions=encoded.attentions
         )
