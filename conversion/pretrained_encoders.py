@@ -1,4 +1,4 @@
-"""Starts an encoder from ImageNet weights: by timm model name, or from a local file in timm's or mmseg's naming."""
+"""Starts an encoder from ImageNet weights: by timm model name, or from a file in timm's, BEiT's or mmseg's naming."""
 
 import difflib
 import math
@@ -13,10 +13,12 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
+from conversion.beit_bias_tables import fit_bias_tables
 from conversion.errors import ConversionError
 from conversion.key_mapping import Rule, drop, match_keys
 from conversion.mmseg_vit import MMSEG_VIT_RULES, TIMM_VIT_RULES
 from conversion.safe_loading import load_checkpoint_file
+from conversion.vit_adapter_names import BEIT_RULES, VIT_RULES
 from segvit_hf.encoders.configuration_vit import ViTEncoderConfig
 from segvit_hf.encoders.position_embeddings import resize_position_embeddings
 from segvit_hf.encoders.vit import ViTEncoder
@@ -31,18 +33,22 @@ _HEAD_RULES = (
 )
 
 
-def load_pretrained_encoder(model: nn.Module, source: str | Path) -> dict[str, str]:
+def load_pretrained_encoder(
+    model: nn.Module, source: str | Path | Mapping[str, torch.Tensor]
+) -> dict[str, str]:
     """
     Fills a model's encoder with ImageNet weights, in place.
 
     Position embeddings are resized to the model's patch grid as mmsegmentation does (the configuration's
-    interpolation, align_corners False); classifiers are dropped, and so is a final norm that the encoder lacks.
+    interpolation, align_corners False), BEiT's tables of relative position biases as its own code does; classifiers
+    are dropped, and so are a final norm and tokens that the encoder lacks. An adapter beside the ViT keeps its initial
+    values, and so do factors of layer scale that the source has not.
 
     Args:
         model: A model with a `ViTEncoder` as `.encoder`, or a `ViTEncoder`.
         source: A timm model name such as `"vit_base_patch16_384"` (fetched by timm), or a local `.pth`,
-            `.safetensors` or `.npz` file with timm's names; mmsegmentation's names and the `.npz` files of Google's
-            JAX ViTs are read too.
+            `.safetensors` or `.npz` file with timm's names; BEiT's and mmsegmentation's names and the `.npz` files of
+            Google's JAX ViTs are read too. Or the weights themselves, by those names.
 
     Returns:
         Every key of the source to our parameter name (what was changed on the way in brackets), or to
@@ -57,21 +63,21 @@ def load_pretrained_encoder(model: nn.Module, source: str | Path) -> dict[str, s
         raise ConversionError(f"{type(model).__name__}: expected a model with a plain ViT as its encoder.")
     config = encoder.config
     weights = _without_prefix(_read(source, config))
-    rules = [*_rules(weights), *_HEAD_RULES]
-    if not config.use_final_norm:
-        rules = [drop(rule.original, "the encoder has no final norm") if _is_norm(rule) else rule for rule in rules]
+    described = "the given weights" if isinstance(source, Mapping) else str(source)
     notes: dict[str, str] = {}
-    if "dist_token" in weights and not config.use_distillation_token:
-        rules = [
-            drop("dist_token", "the encoder has no distillation token") if rule.original == "dist_token" else rule
-            for rule in rules
-        ]
+    is_beit = any(key.endswith("relative_position_bias_table") for key in weights)
+    if is_beit != config.use_relative_position_bias:
+        kinds = {True: "a BEiT (relative position bias)", False: "a plain ViT (position embeddings)"}
+        raise ConversionError(f"{described}: expected weights of {kinds[not is_beit]}, found those of {kinds[is_beit]}.")
+    if is_beit:
+        weights, notes = fit_bias_tables(weights, config.num_hidden_layers, config.patch_grid)
+    rules = [*_dropped_rules(weights, config), *_rules(weights), *_HEAD_RULES]
     _check_patch_embedding(weights, config)
     if "pos_embed" in weights:
         weights["pos_embed"], notes["pos_embed"] = _fit_position_embeddings(weights, config)
     parameters = dict(encoder.state_dict())
-    expected = {name: tensor.shape for name, tensor in parameters.items()}
-    match = match_keys(weights, expected, rules, model_name=f"ViT encoder ({source})")
+    expected = {name: tensor.shape for name, tensor in parameters.items() if _is_part_of_vit(name, weights)}
+    match = match_keys(weights, expected, rules, model_name=f"ViT encoder ({described})")
     with torch.no_grad():
         for name, key in match.sources.items():
             parameters[name].copy_(weights[key])
@@ -85,16 +91,35 @@ def _line(prefix: str, value: str, note: str) -> str:
     return f"{prefix}{value}" + (f" ({note})" if note else "")
 
 
-def _is_norm(rule: Rule) -> bool:
-    return rule.ours is not None and rule.ours.startswith("norm.")
+def _dropped_rules(weights: Mapping[str, torch.Tensor], config: ViTEncoderConfig) -> list[Rule]:
+    """Rules for what the source has and the encoder has not."""
+    rules = []
+    if not config.use_final_norm:
+        rules += [drop(f"{norm}.{{rest}}", "the encoder has no final norm") for norm in ("norm", "ln1")]
+    if not config.use_class_token:
+        rules.append(drop("cls_token", "the encoder has no class token"))
+    if not config.use_distillation_token:
+        rules.append(drop("dist_token", "the encoder has no distillation token"))
+    return rules
+
+
+def _is_part_of_vit(name: str, weights: Mapping[str, torch.Tensor]) -> bool:
+    """Whether one of our encoder's parameters is to be found in the source."""
+    if name.startswith("layers.") and ".layer_scale" in name:
+        return any(re.fullmatch(r"blocks\.\d+\.gamma_?[12]", key) for key in weights)
+    return name.startswith(("embeddings.", "layers.", "norm."))
 
 
 def _rules(weights: Mapping[str, torch.Tensor]) -> tuple[Rule, ...]:
-    is_mmseg = any(re.match(r"layers\.\d+\.", key) for key in weights)
-    return MMSEG_VIT_RULES if is_mmseg else TIMM_VIT_RULES
+    if any(re.match(r"layers\.\d+\.", key) for key in weights):
+        return MMSEG_VIT_RULES
+    is_beit = any(key.endswith(".relative_position_bias_table") for key in weights)
+    return (*BEIT_RULES, *TIMM_VIT_RULES) if is_beit else (*VIT_RULES, *TIMM_VIT_RULES)
 
 
-def _read(source: str | Path, config: ViTEncoderConfig) -> dict[str, torch.Tensor]:
+def _read(source: str | Path | Mapping[str, torch.Tensor], config: ViTEncoderConfig) -> dict[str, torch.Tensor]:
+    if isinstance(source, Mapping):
+        return dict(source)
     path = Path(source)
     if path.is_file():
         if path.suffix == ".safetensors":
@@ -167,7 +192,7 @@ def _read_jax(path: Path, config: ViTEncoderConfig, shapes: dict[str, int], dept
 
 def _without_prefix(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     for prefix in ("backbone.", "encoder."):
-        if f"{prefix}pos_embed" in weights:
+        if f"{prefix}patch_embed.proj.weight" in weights or f"{prefix}pos_embed" in weights:
             return {key.removeprefix(prefix): value for key, value in weights.items() if key.startswith(prefix)}
     return dict(weights)
 
@@ -183,11 +208,18 @@ def _check_patch_embedding(weights: Mapping[str, torch.Tensor], config: ViTEncod
                 )
 
 
+def _num_prefix_tokens(weights: Mapping[str, torch.Tensor]) -> int:
+    """Rows of the position embeddings that belong to no patch; ViT-Adapter's own files keep one without its token."""
+    named = int("cls_token" in weights) + int("dist_token" in weights)
+    count = weights["pos_embed"].shape[1]
+    return named if named or math.isqrt(count) ** 2 == count else 1
+
+
 def _fit_position_embeddings(
     weights: Mapping[str, torch.Tensor], config: ViTEncoderConfig
 ) -> tuple[torch.Tensor, str]:
     embeddings = weights["pos_embed"].float()
-    num_prefix_tokens = int("cls_token" in weights) + int("dist_token" in weights)
+    num_prefix_tokens = _num_prefix_tokens(weights)
     side = math.isqrt(embeddings.shape[1] - num_prefix_tokens)
     if embeddings.ndim != 3 or side * side + num_prefix_tokens != embeddings.shape[1]:
         raise ConversionError(
@@ -199,6 +231,10 @@ def _fit_position_embeddings(
         embeddings = torch.cat([embeddings[:, :1], embeddings[:, 2:]], dim=1)
         num_prefix_tokens -= 1
         changes.append("without the distillation token's row")
+    if num_prefix_tokens and not config.use_class_token:
+        embeddings = embeddings[:, 1:]
+        num_prefix_tokens -= 1
+        changes.append("without the class token's row")
     grid = config.patch_grid
     if grid != (side, side):
         embeddings = resize_position_embeddings(

@@ -1,5 +1,6 @@
 """
 Optimizer parameter groups from an ordered list of rules on parameter names; the first rule that matches decides.
+Layer-wise learning-rate decay comes on top.
 
 The recipes use this to repeat the originals' groups exactly. mmcv tries its ``custom_keys`` longest first (equal
 lengths in alphabetical order), which for SegViT makes ``head`` win over ``norm`` and ``norm`` over ``ln``: the whole
@@ -7,11 +8,12 @@ decode head, its layer norms included, learns ten times faster and decays.
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
 
+from training.layer_decay import layer_decay_multipliers
 from training.recipe import OptimizerRecipe, ParameterGroupRule
 from training.recipe_parsing import RecipeError
 
@@ -43,6 +45,21 @@ def parameter_multipliers(names: Iterable[str], rules: Sequence[ParameterGroupRu
     return multipliers
 
 
+def optimizer_multipliers(
+    parameters: Mapping[str, torch.Tensor], recipe: OptimizerRecipe
+) -> dict[str, tuple[float, float]]:
+    """``name -> (lr_multiplier, weight_decay_multiplier)`` with everything that the recipe says about groups."""
+    multipliers = parameter_multipliers(parameters, recipe.parameter_groups)
+    if recipe.layer_decay is not None:
+        decays = layer_decay_multipliers(parameters, recipe.layer_decay)
+        multipliers = {name: (lr * decays[name], decay) for name, (lr, decay) in multipliers.items()}
+    if not recipe.decay_vectors:
+        multipliers = {
+            name: (lr, decay if parameters[name].ndim > 1 else 0.0) for name, (lr, decay) in multipliers.items()
+        }
+    return multipliers
+
+
 def build_parameter_groups(model: torch.nn.Module, recipe: OptimizerRecipe) -> list[dict[str, Any]]:
     """
     Groups for a torch optimizer: ``{"params", "lr", "weight_decay", "name"}``, one per distinct pair of multipliers in
@@ -50,7 +67,7 @@ def build_parameter_groups(model: torch.nn.Module, recipe: OptimizerRecipe) -> l
     """
     parameters = {name: value for name, value in model.named_parameters() if value.requires_grad}
     groups: dict[tuple[float, float], dict[str, Any]] = {}
-    for name, (lr_multiplier, decay_multiplier) in parameter_multipliers(parameters, recipe.parameter_groups).items():
+    for name, (lr_multiplier, decay_multiplier) in optimizer_multipliers(parameters, recipe).items():
         group = groups.setdefault(
             (lr_multiplier, decay_multiplier),
             {

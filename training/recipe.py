@@ -199,8 +199,34 @@ class ParameterGroupRule:
 
 
 @dataclass(frozen=True)
+class LayerDecayRecipe:
+    """
+    Layer-wise learning-rate decay: the last layers learn fastest, each earlier one ``rate`` times the next.
+
+    The encoder's embeddings, and parameters whose name one of the regular expressions ``as_embeddings`` is found in,
+    learn with ``rate ** (number of encoder layers + 1)``; layer i, counted from 0, has an exponent i + 1 lower; every
+    other parameter learns with the full rate.
+    """
+
+    rate: float
+    as_embeddings: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        _check(0 < self.rate <= 1, f"rate: expected a number above 0 and at most 1, found {self.rate}")
+        for pattern in self.as_embeddings:
+            try:
+                re.compile(pattern)
+            except re.error as error:
+                raise ValueError(f"as_embeddings: expected regular expressions, found {pattern!r} ({error})") from error
+
+
+@dataclass(frozen=True)
 class OptimizerRecipe:
-    """``betas`` and ``epsilon`` are AdamW's, ``momentum`` is SGD's. ``max_gradient_norm``: clip the total L2 norm."""
+    """
+    ``betas`` and ``epsilon`` are AdamW's, ``momentum`` is SGD's. ``max_gradient_norm``: clip the total L2 norm.
+    ``decay_vectors``: whether weight decay acts on one-dimensional parameters (biases, factors of norms and of layer
+    scale). The multipliers of ``layer_decay``, ``decay_vectors`` and ``parameter_groups`` are multiplied.
+    """
 
     name: Literal["adamw", "sgd"]
     learning_rate: float
@@ -210,6 +236,8 @@ class OptimizerRecipe:
     momentum: float = 0.9
     max_gradient_norm: float | None = None
     parameter_groups: tuple[ParameterGroupRule, ...] = ()
+    layer_decay: LayerDecayRecipe | None = None
+    decay_vectors: bool = True
 
     def __post_init__(self) -> None:
         _check(self.learning_rate > 0, f"learning_rate: expected a positive number, found {self.learning_rate}")

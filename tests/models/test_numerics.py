@@ -63,4 +63,4 @@ def test_a_batch_gives_what_its_images_give(small_model: SmallModel) -> None:
     with torch.no_grad():
         together = model(pixel_values).logits
         alone = torch.cat([model(image[None]).logits for image in pixel_values])
-    torch.testing.assert_close(together, alone, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(together, alone, rtol=1e-4, atol=1e-5 * max(1.0, float(alone.abs().max())))

@@ -1,0 +1,67 @@
+"""Layer-wise learning-rate decay and ViT-Adapter's groups are, parameter by parameter, those of the original."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from conversion.convert import expected_shapes
+from conversion.key_mapping import rename_key
+from conversion.plan import ConversionPlan
+from conversion.vit_adapter import vit_adapter_config
+from conversion.vit_adapter_names import vit_adapter_rules
+from segvit_hf import VitAdapterForSemanticSegmentation
+from tests.models.architectures import SMALL_MODELS, SmallModel
+from tests.reference import case_names, load_case
+from training.layer_decay import layer_decay_multipliers
+from training.parameter_groups import optimizer_multipliers
+from training.recipe import LayerDecayRecipe, OptimizerRecipe, load_recipe
+
+RECIPES = Path(__file__).parents[2] / "training" / "recipes"
+# A released recipe whose groups must be those of the case; the cases' rate and depth are those of their own models.
+RECIPE_OF_CASE = {
+    "optimizer-layer-decay-upernet-vit": "vit-adapter-upernet-deit-tiny-ade20k.yaml",
+    "optimizer-layer-decay-mask2former-beit": "vit-adapter-mask2former-beit-large-ade20k-640.yaml",
+    "optimizer-custom-keys-upernet-vit": "vit-adapter-upernet-augreg-base-ade20k.yaml",
+}
+
+
+@pytest.mark.parametrize("name", case_names("vit_adapter", "optimizer-*"))
+def test_groups_of_the_recipes_equal_the_originals(name: str) -> None:
+    case = load_case("vit_adapter", name)
+    optimizer: OptimizerRecipe = load_recipe(RECIPES / RECIPE_OF_CASE[name], ["data.root=unused"]).optimizer
+    assert optimizer.learning_rate == case.meta["optimizer"]["lr"]
+    assert optimizer.weight_decay == case.meta["optimizer"]["weight_decay"]
+    config = vit_adapter_config({"model": case.arch})
+    rules = vit_adapter_rules(
+        is_beit=config.use_relative_position_bias, is_mask2former=config.decoder_type == "mask2former"
+    )
+    shapes = expected_shapes(ConversionPlan(config, VitAdapterForSemanticSegmentation, None, rules))
+    ours = {key: rename_key(key, rules) for key in case.meta["params"]}
+    parameters = {name: torch.empty(shapes[name], device="meta") for name in ours.values()}
+    found = optimizer_multipliers(parameters, optimizer)
+    assert len(found) == len(case.meta["params"])
+    for key, (learning_rate, weight_decay) in case.meta["params"].items():
+        assert found[ours[key]][0] == pytest.approx(learning_rate, rel=1e-6), key
+        assert found[ours[key]][1] * optimizer.weight_decay == pytest.approx(weight_decay), key
+
+
+@pytest.mark.parametrize("small_model", SMALL_MODELS.values(), ids=SMALL_MODELS)
+def test_every_architecture_can_decay_by_layers(small_model: SmallModel) -> None:
+    names = [name for name, _ in small_model.build().named_parameters()]
+    decays = layer_decay_multipliers(names, LayerDecayRecipe(rate=0.5))
+    assert decays["encoder.embeddings.patch_embeddings.weight"] == 0.5**5
+    assert decays["encoder.layers.0.norm1.bias"] == 0.5**4
+    assert decays["encoder.layers.3.mlp.fc1.weight"] == 0.5
+    assert {decays[name] for name in names if name.startswith("decoder.")} == {1.0}
+
+
+def test_names_without_layers_are_an_error() -> None:
+    with pytest.raises(ValueError, match="expected parameters named encoder.layers"):
+        layer_decay_multipliers(["backbone.blocks.0.weight"], LayerDecayRecipe(rate=0.5))
+
+
+def test_an_expression_that_finds_nothing_is_an_error() -> None:
+    recipe = LayerDecayRecipe(rate=0.5, as_embeddings=("^decoder.queries",))
+    with pytest.raises(ValueError, match="finds no parameter"):
+        layer_decay_multipliers(["encoder.layers.0.norm1.bias"], recipe)
