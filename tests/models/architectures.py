@@ -50,4 +50,6 @@ SMALL_MODELS = {
             "use_token_pyramid": True,
         },
     ),
+    "segmenter": SmallModel("segmenter"),
+    "segmenter-linear": SmallModel("segmenter", {"decoder_type": "linear", "use_distillation_token": True}),
 }
