@@ -12,6 +12,7 @@ from conversion.segvit import ATM_RULES, SHRUNK_RULES
 from tests.reference import FIXTURES
 from training.parameter_groups import build_optimizer, build_parameter_groups, parameter_multipliers
 from training.recipe import OptimizerRecipe, ParameterGroupRule, load_recipe
+from training.recipe_parsing import RecipeError
 
 RECIPES = Path(__file__).parents[2] / "training" / "recipes"
 CASES = sorted((FIXTURES / "reference" / "segvit").glob("full-*.json"))
@@ -97,7 +98,7 @@ def test_groups_hold_every_trained_parameter_once_with_multiplied_values() -> No
 
 def test_a_rule_that_decides_nothing_is_an_error() -> None:
     rules = (ParameterGroupRule("^decoder"), ParameterGroupRule(r"^decoder\.norm"))
-    with pytest.raises(ValueError, match=r"rule '\^decoder\\\\.norm' decides no parameter"):
+    with pytest.raises(RecipeError, match=r"rule '\^decoder\\\\.norm' decides no parameter"):
         parameter_multipliers(["decoder.norm.weight"], rules)
 
 
