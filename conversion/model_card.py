@@ -12,7 +12,8 @@ from typing import Any
 
 import yaml
 
-from conversion.released_checkpoints import RELEASED_CHECKPOINTS, ReleasedCheckpoint
+from conversion.released_checkpoint import Publication, ReleasedCheckpoint
+from conversion.released_checkpoints import RELEASED_CHECKPOINTS
 
 _LIMITS = """\
 ## Limits
@@ -72,24 +73,25 @@ def released_model_card(checkpoint: ReleasedCheckpoint, conversion: str = "", fo
         Markdown with YAML metadata.
     """
     publication = checkpoint.publication
-    test = checkpoint.build_model()["test_cfg"]
+    on_the_hub = checkpoint.base_url is None
     metadata = {
-        "license": "other",
-        "license_name": publication.licence_name,
-        "license_link": publication.licence_link,
+        **_licence_metadata(publication),
         "library_name": "transformers",
         "pipeline_tag": "image-segmentation",
-        "base_model": checkpoint.repository,
+        **({"base_model": checkpoint.repository} if on_the_hub else {}),
         "datasets": [checkpoint.dataset_id],
         "tags": ["segvit_hf", checkpoint.family, "semantic-segmentation", "vision"],
     }
+    place = f"in the folder {checkpoint.base_url}"
+    if on_the_hub:
+        place = f"in the Hub repository [{checkpoint.repository}](https://huggingface.co/{checkpoint.repository})"
     summary = (
-        f"{checkpoint.description}, trained on {checkpoint.dataset_name} by the authors of *{publication.title}* "
+        f"{checkpoint.description}, trained on {checkpoint.dataset_name} by "
+        f"{publication.trained_by or 'the authors of'} *{publication.title}* "
         f"([paper]({publication.paper}), [code]({publication.code})), for use with Hugging Face transformers. The "
-        f"weights are those of `{checkpoint.file_name}` in the Hub repository "
-        f"[{checkpoint.repository}](https://huggingface.co/{checkpoint.repository}): only their names and the file "
-        "format differ."
+        f"weights are those of `{checkpoint.file_name}` {place}: only their names and the file format differ."
     )
+    file_name = checkpoint.file_name.rsplit("/", 1)[-1]
     details = [
         "## Results\n",
         "| data set | classes | mIoU, single scale | mIoU, multi-scale + flip |",
@@ -98,15 +100,16 @@ def released_model_card(checkpoint: ReleasedCheckpoint, conversion: str = "", fo
         f"{checkpoint.miou_multi_scale} |",
         "",
         "As published by the authors in percent, not measured again with this conversion. Larger images are run in "
-        f"windows of {test['crop_size'][0]}x{test['crop_size'][1]} pixels, {test['stride'][0]} apart.",
+        f"windows of {checkpoint.crop}x{checkpoint.crop} pixels, {checkpoint.stride} apart.",
         *(["", checkpoint.note] if checkpoint.note else []),
         "",
         "## Conversion\n",
         conversion
-        or "The weights are not distributed here, because of their licence. Convert them on your own machine; the\n"
-        "file is fetched from the Hub, or give its path:\n\n"
+        or f"The weights are not distributed here{'' if _is_free(publication) else ', because of their licence'}. "
+        "Convert them on your own machine; the\n"
+        f"file is fetched {'from the Hub' if on_the_hub else 'from there'}, or give its path:\n\n"
         f"```bash\nsegvit-hf convert {checkpoint.name} --output {checkpoint.name}\n"
-        f"segvit-hf convert {checkpoint.name} {checkpoint.file_name} --output {checkpoint.name}\n```",
+        f"segvit-hf convert {checkpoint.name} {file_name} --output {checkpoint.name}\n```",
         "",
     ]
     return _front_matter(metadata) + _TEMPLATE.format(
@@ -118,6 +121,21 @@ def released_model_card(checkpoint: ReleasedCheckpoint, conversion: str = "", fo
         licence=f"{publication.licence_text} [Licence text]({publication.licence_link}).",
         citation=publication.citation,
     )
+
+
+def _is_free(publication: Publication) -> bool:
+    """Whether the licence is one that the Hub knows by name, all of which here allow redistribution."""
+    return publication.licence_name in ("apache-2.0", "mit")
+
+
+def _licence_metadata(publication: Publication) -> dict[str, str]:
+    if _is_free(publication):
+        return {"license": publication.licence_name}
+    return {
+        "license": "other",
+        "license_name": publication.licence_name,
+        "license_link": publication.licence_link,
+    }
 
 
 def own_model_card(family: str, file_name: str, conversion: str, folder: str) -> str:

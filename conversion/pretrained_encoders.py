@@ -33,9 +33,7 @@ _HEAD_RULES = (
 )
 
 
-def load_pretrained_encoder(
-    model: nn.Module, source: str | Path | Mapping[str, torch.Tensor]
-) -> dict[str, str]:
+def load_pretrained_encoder(model: nn.Module, source: str | Path | Mapping[str, torch.Tensor]) -> dict[str, str]:
     """
     Fills a model's encoder with ImageNet weights, in place.
 
@@ -68,7 +66,9 @@ def load_pretrained_encoder(
     is_beit = any(key.endswith("relative_position_bias_table") for key in weights)
     if is_beit != config.use_relative_position_bias:
         kinds = {True: "a BEiT (relative position bias)", False: "a plain ViT (position embeddings)"}
-        raise ConversionError(f"{described}: expected weights of {kinds[not is_beit]}, found those of {kinds[is_beit]}.")
+        raise ConversionError(
+            f"{described}: expected weights of {kinds[not is_beit]}, found those of {kinds[is_beit]}."
+        )
     if is_beit:
         weights, notes = fit_bias_tables(weights, config.num_hidden_layers, config.patch_grid)
     rules = [*_dropped_rules(weights, config), *_rules(weights), *_HEAD_RULES]

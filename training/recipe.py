@@ -217,7 +217,9 @@ class LayerDecayRecipe:
             try:
                 re.compile(pattern)
             except re.error as error:
-                raise ValueError(f"as_embeddings: expected regular expressions, found {pattern!r} ({error})") from error
+                raise ValueError(
+                    f"as_embeddings: expected regular expressions, found {pattern!r} ({error})"
+                ) from error
 
 
 @dataclass(frozen=True)

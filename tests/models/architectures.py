@@ -76,6 +76,8 @@ SMALL_MODELS = {
             "use_token_pyramid": True,
         },
     ),
+    "segmenter": SmallModel("segmenter"),
+    "segmenter-linear": SmallModel("segmenter", {"decoder_type": "linear", "use_distillation_token": True}),
     "vit-adapter-upernet": SmallModel("vit_adapter", {**ADAPTER, **UPERNET}),
     # Which tokens a query sees depends on signs of mask logits, some of which 16 bits turn.
     "vit-adapter-beit-mask2former": SmallModel("vit_adapter", {**ADAPTER, **BEIT, **MASK2FORMER}, 0.15),

@@ -70,7 +70,8 @@ class SegmenterMaskTransformer(PreTrainedModel):
     def __init__(self, config: SegmenterConfig) -> None:
         super().__init__(config)
         width, num_labels = config.decoder_hidden_size, config.num_labels
-        assert width is not None and num_labels is not None  # the configuration fills what was left open
+        assert width is not None  # the configuration fills what was left open
+        assert num_labels is not None
         self.input_projection = nn.Linear(config.hidden_size, width)
         self.class_embeddings = nn.Parameter(torch.zeros(1, num_labels, width))
         last = max(config.decoder_num_layers - 1, 1)
@@ -165,7 +166,7 @@ class SegmenterForSemanticSegmentation(SemanticSegmentationModel):
         if self.config.crop_padded_logits:
             size = [side * self.config.patch_size for side in logits.shape[-2:]]
         logits = F.interpolate(logits, size=size, mode="bilinear", align_corners=False)
-        return logits[:, :, : input_size[0], : input_size[1]]
+        return logits[:, :, : input_size[0], : input_size[1]].contiguous()
 
     def _enlarged_size(self, pixel_values: torch.Tensor) -> tuple[int, int] | None:
         window = self.config.sliding_window
