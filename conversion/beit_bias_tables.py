@@ -24,8 +24,8 @@ _SMALLEST_RATIO, _LARGEST_RATIO, _RATIO_TOLERANCE = 1.01, 1.5, 1e-6
 
 def geometric_distances(num_distances: int, farthest: int) -> list[float]:
     """
-    Positions of the distances `-num_distances` to `num_distances` on a grid whose farthest distance is `farthest`: sums
-    of 1, q, q^2, ..., q being the ratio that ends there.
+    Positions of the distances `-num_distances` to `num_distances` on a grid whose farthest distance is `farthest`:
+    sums of 1, q, q^2, ..., q being the ratio that ends there.
     """
     if num_distances == farthest:
         return [float(distance) for distance in range(-farthest, farthest + 1)]

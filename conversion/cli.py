@@ -14,6 +14,7 @@ from conversion.errors import ConversionError
 from conversion.export import check_output_folder, describe_file, export_checkpoint
 from conversion.families import recognise_family
 from conversion.model_card import conversion_summary, own_model_card, released_model_card
+from conversion.released_checkpoint import published
 from conversion.released_checkpoints import (
     RELEASED_CHECKPOINTS,
     ReleasedCheckpoint,
@@ -104,7 +105,14 @@ def released_checkpoints_table() -> str:
     """The released checkpoints, one line each, with published mIoU."""
     rows = [("PRESET", "FILE", "DATA SET", "CLASSES", "mIoU", "mIoU (ms)")]
     rows += [
-        (c.name, c.file_name, c.dataset_name, str(c.num_labels), str(c.miou_single_scale), str(c.miou_multi_scale))
+        (
+            c.name,
+            c.file_name,
+            c.dataset_name,
+            str(c.num_labels),
+            published(c.miou_single_scale),
+            published(c.miou_multi_scale),
+        )
         for c in RELEASED_CHECKPOINTS
     ]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]

@@ -4,6 +4,7 @@ import zipfile
 from enum import Enum
 from pathlib import Path
 
+from conversion.archives import checkpoint_members
 from conversion.errors import ConversionError
 
 # torch.save of torch < 1.6 starts with the pickled number 0x1950a86a20f9469cfc6c (torch.serialization.MAGIC_NUMBER).
@@ -11,15 +12,16 @@ _LEGACY_TORCH_START = b"\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19"
 
 
 class CheckpointFormat(Enum):
-    """The two layouts that `torch.save` has written since torch 0.2."""
+    """The two layouts that `torch.save` has written since torch 0.2, and a zip package around such a file."""
 
     ZIP = "zip"
     LEGACY_PICKLE = "legacy pickle"
+    PACKAGE = "package"
 
 
 def recognise_checkpoint(path: Path) -> CheckpointFormat:
     """
-    Tells which of torch's two layouts a file has, reading only its beginning and its table of contents.
+    Tells which layout a file has, reading only its beginning and its table of contents.
 
     Raises:
         ConversionError: For anything else, saying what was expected and what was found.
@@ -34,8 +36,7 @@ def recognise_checkpoint(path: Path) -> CheckpointFormat:
     with path.open("rb") as file:
         start = file.read(512)
     if start.startswith(b"PK"):
-        _check_zip(path, size)
-        return CheckpointFormat.ZIP
+        return _recognise_zip(path, size)
     if _LEGACY_TORCH_START in start[:16]:
         return CheckpointFormat.LEGACY_PICKLE
     raise ConversionError(
@@ -43,10 +44,18 @@ def recognise_checkpoint(path: Path) -> CheckpointFormat:
     )
 
 
-def _check_zip(path: Path, size: int) -> None:
+def recognise_packed(start: bytes) -> CheckpointFormat | None:
+    """The layout of a checkpoint that starts with these bytes, or `None` if torch.save did not write it."""
+    if start.startswith(b"PK"):
+        return CheckpointFormat.ZIP
+    return CheckpointFormat.LEGACY_PICKLE if _LEGACY_TORCH_START in start[:16] else None
+
+
+def _recognise_zip(path: Path, size: int) -> CheckpointFormat:
     try:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
+            packed = checkpoint_members(archive)
     except zipfile.BadZipFile as error:
         raise ConversionError(
             f"{path}: the file starts like a torch checkpoint but its end is missing or damaged ({size} bytes were "
@@ -55,12 +64,15 @@ def _check_zip(path: Path, size: int) -> None:
     leaves = {name.split("/", 1)[-1] for name in names}
     if "constants.pkl" in leaves:
         raise ConversionError(f"{path}: expected a checkpoint of weights, found a TorchScript program.")
+    if "data.pkl" not in leaves and packed:
+        return CheckpointFormat.PACKAGE
     if "data.pkl" not in leaves:
         shown = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
         raise ConversionError(
             f"{path}: expected a checkpoint written by torch.save, found a zip archive of something else "
             f"({shown or 'no entries'})."
         )
+    return CheckpointFormat.ZIP
 
 
 def _describe(start: bytes) -> str:
@@ -80,4 +92,4 @@ def _describe(start: bytes) -> str:
     return f"a file that starts with {start[:16]!r}"
 
 
-__all__ = ["CheckpointFormat", "recognise_checkpoint"]
+__all__ = ["CheckpointFormat", "recognise_checkpoint", "recognise_packed"]

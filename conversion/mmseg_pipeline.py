@@ -22,8 +22,8 @@ def image_processor_arguments(test_pipeline: Any) -> dict[str, Any]:
         test_pipeline: The list of steps: `LoadImageFromFile`, then `MultiScaleFlipAug` around the others.
 
     Returns:
-        `size`, `minimum_short_edge`, `image_mean` and `image_std` (for pixels in 0..1) where the pipeline sets them,
-        and `do_resize`, `do_normalize`.
+        `size`, `minimum_short_edge`, `size_divisor`, `minimum_padded_size`, `image_mean` and `image_std` (for pixels
+        in 0..1) where the pipeline sets them, and `do_resize`, `do_normalize`.
 
     Raises:
         ConversionError: If a step or a setting is not supported, naming it.
@@ -54,8 +54,17 @@ def _augmentation_arguments(step: OriginalFields) -> dict[str, Any]:
     step.ignore("img_ratios", "flip", "flip_direction")
     for transform in _steps(step.use("transforms"), f"{step.where}.transforms"):
         kind = transform.use("type")
-        if kind == "Resize":
+        if kind in ("Resize", "SETR_Resize"):
             arguments.update(_resize_arguments(transform, scale))
+        elif kind == "ResizeToMultiple":
+            arguments["size_divisor"] = transform.use_int("size_divisor", 32)
+            transform.require("interpolation", None, default=None)
+            transform.finish()
+        elif kind == "PadShortSide":
+            arguments["minimum_padded_size"] = transform.use_int("size")
+            transform.require("pad_val", 0, default=0)
+            transform.require("seg_pad_val", 255, default=255)
+            transform.finish()
         elif kind == "Normalize":
             transform.require("to_rgb", True, default=True)
             arguments["do_normalize"] = True
@@ -74,6 +83,9 @@ def _resize_arguments(transform: OriginalFields, scale: tuple[int, int]) -> dict
     transform.ignore("multiscale_mode")
     keep_ratio = transform.use_bool("keep_ratio", True)
     minimum_short_edge = transform.use("min_size", None)
+    setr_crop = transform.use("crop_size", None)
+    if not transform.use_bool("setr_multi_scale", False):
+        setr_crop = None
     transform.finish()
     if not keep_ratio:
         # mmcv writes sizes as (width, height).
@@ -84,6 +96,8 @@ def _resize_arguments(transform: OriginalFields, scale: tuple[int, int]) -> dict
     }
     if minimum_short_edge is not None:
         arguments["minimum_short_edge"] = transform.use_int("min_size")
+    if setr_crop is not None:
+        arguments["minimum_short_edge"] = min(transform.use_pair("crop_size"))
     return arguments
 
 

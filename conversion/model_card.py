@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from conversion.released_checkpoint import Publication, ReleasedCheckpoint
+from conversion.released_checkpoint import Publication, ReleasedCheckpoint, published
 from conversion.released_checkpoints import RELEASED_CHECKPOINTS
 
 _LIMITS = """\
@@ -96,8 +96,8 @@ def released_model_card(checkpoint: ReleasedCheckpoint, conversion: str = "", fo
         "## Results\n",
         "| data set | classes | mIoU, single scale | mIoU, multi-scale + flip |",
         "|---|---|---|---|",
-        f"| {checkpoint.dataset_name} | {checkpoint.num_labels} | {checkpoint.miou_single_scale} | "
-        f"{checkpoint.miou_multi_scale} |",
+        f"| {checkpoint.dataset_name} | {checkpoint.num_labels} | {published(checkpoint.miou_single_scale)} | "
+        f"{published(checkpoint.miou_multi_scale)} |",
         "",
         "As published by the authors in percent, not measured again with this conversion. Larger images are run in "
         f"windows of {checkpoint.crop}x{checkpoint.crop} pixels, {checkpoint.stride} apart.",

@@ -4,11 +4,13 @@ from conversion.errors import ConversionError
 from conversion.released_checkpoint import Publication, ReleasedCheckpoint
 from conversion.released_segmenter import SEGMENTER_CHECKPOINTS, SEGMENTER_MMSEG_CHECKPOINTS
 from conversion.released_segvit import SEGVIT_CHECKPOINTS
+from conversion.released_vit_adapter import VIT_ADAPTER_CHECKPOINTS
 
 RELEASED_CHECKPOINTS: tuple[ReleasedCheckpoint, ...] = (
     *SEGVIT_CHECKPOINTS,
     *SEGMENTER_CHECKPOINTS,
     *SEGMENTER_MMSEG_CHECKPOINTS,
+    *VIT_ADAPTER_CHECKPOINTS,
 )
 
 

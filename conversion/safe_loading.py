@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from conversion.archives import read_packed_checkpoint
 from conversion.errors import ConversionError
-from conversion.file_recognition import CheckpointFormat, recognise_checkpoint
+from conversion.file_recognition import CheckpointFormat, recognise_checkpoint, recognise_packed
 
 # numpy moved the module whose functions old pickles name.
 try:
@@ -78,10 +79,10 @@ def load_checkpoint_file(path: str | Path) -> LoadedCheckpoint:
     Reads the weights of a file written by `torch.save`, whatever else the file holds.
 
     Files of torch >= 1.6 are memory-mapped: optimizer states are never read. The older layout cannot be mapped and is
-    read into memory whole.
+    read into memory whole, and so is the one checkpoint of a zip package.
 
     Args:
-        path: The `.pth` file.
+        path: The `.pth` or `.pth.tar` file, or a `.zip` package that holds one.
 
     Raises:
         ConversionError: If the file is missing, empty, truncated, no torch checkpoint, holds no weights, or wants
@@ -103,13 +104,23 @@ def load_checkpoint_file(path: str | Path) -> LoadedCheckpoint:
 
 
 def _load(path: Path, file_format: CheckpointFormat) -> Any:
-    is_zip = file_format is CheckpointFormat.ZIP
+    source: Any = path
+    is_zip = can_be_mapped = file_format is CheckpointFormat.ZIP
+    if file_format is CheckpointFormat.PACKAGE:
+        member, source = read_packed_checkpoint(path)
+        path = path / member  # for error messages
+        packed_format = recognise_packed(source.getbuffer()[:512].tobytes())
+        if packed_format is None:
+            raise ConversionError(f"{path}: expected a checkpoint written by torch.save, found something else.")
+        is_zip = packed_format is CheckpointFormat.ZIP
     with torch.serialization.safe_globals(list(ALLOWED_GLOBALS)):
         if is_zip:
             # Reads the names in the pickle's opcodes; builds nothing. One message then lists all of them.
-            _refuse(path, _unsafe_globals(path))
+            _refuse(path, _unsafe_globals(source))
+        if not isinstance(source, Path):
+            source.seek(0)
         try:
-            return torch.load(path, map_location="cpu", weights_only=True, mmap=is_zip)
+            return torch.load(source, map_location="cpu", weights_only=True, mmap=can_be_mapped)
         except pickle.UnpicklingError as error:
             _refuse(path, _names_in(error))
             raise ConversionError(
@@ -122,9 +133,9 @@ def _load(path: Path, file_format: CheckpointFormat) -> Any:
             ) from error
 
 
-def _unsafe_globals(path: Path) -> list[str]:
+def _unsafe_globals(source: Any) -> list[str]:
     try:
-        return sorted(torch.serialization.get_unsafe_globals_in_checkpoint(path))
+        return sorted(torch.serialization.get_unsafe_globals_in_checkpoint(source))
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError):
         return []  # torch.load meets the same fault and names it
 

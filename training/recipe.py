@@ -217,9 +217,7 @@ class LayerDecayRecipe:
             try:
                 re.compile(pattern)
             except re.error as error:
-                raise ValueError(
-                    f"as_embeddings: expected regular expressions, found {pattern!r} ({error})"
-                ) from error
+                raise ValueError(f"as_embeddings: expected a regular expression, found {pattern!r}") from error
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,133 @@
+"""Every released ViT-Adapter checkpoint fits, name by name and shape by shape; variants of the files are read."""
+
+import re
+from pathlib import PurePosixPath
+
+import pytest
+import torch
+
+from conversion import RELEASED_CHECKPOINTS, ConversionError, convert_checkpoint, get_released_checkpoint
+from conversion.convert import FAMILIES, expected_shapes, transformed
+from conversion.key_mapping import match_keys
+from conversion.mmseg_pipeline import image_processor_arguments
+from conversion.vit_adapter import vit_adapter_config
+from segvit_hf.data.label_sets import get_label_set
+from tests.models.vit_adapter.reference_models import convert, state_dict_of
+from tests.reference import case_names, load_case
+
+PRESETS = {c.name: c for c in RELEASED_CHECKPOINTS if c.family == "vit_adapter"}
+# BEiTv2's files have the names and shapes of BEiT's, which the manifests were made of.
+SAME_SHAPES = {
+    "mask2former_beitv2_adapter_large_896_80k_ade20k": "mask2former_beit_adapter_large_896_80k_ade20k",
+    "mask2former_beitv2_adapter_large_896_80k_cocostuff164k": "mask2former_beit_adapter_large_896_80k_cocostuff164k",
+}
+
+
+def manifest_of(file_name: str) -> str:
+    """The manifest of a released file; both tiny files are spelled `160` in place of `160k`."""
+    stem = PurePosixPath(file_name).name.removesuffix(".tar").rsplit(".", 1)[0]
+    stem = SAME_SHAPES.get(stem, stem).replace("_512_160_", "_512_160k_")
+    names = case_names("vit_adapter", f"full-{stem}*")
+    assert len(names) == 1, (file_name, names)
+    return names[0]
+
+
+def test_every_manifest_has_a_preset() -> None:
+    assert {manifest_of(preset.file_name) for preset in PRESETS.values()} == set(case_names("vit_adapter", "full-*"))
+    assert len(PRESETS) == 21
+
+
+@pytest.mark.parametrize("with_index_tables", [False, True])
+@pytest.mark.parametrize("name", PRESETS)
+def test_every_key_of_a_released_file_is_accounted_for(name: str, with_index_tables: bool) -> None:
+    preset = PRESETS[name]
+    case = load_case("vit_adapter", manifest_of(preset.file_name))
+    state_dict = case.meta_state_dict()
+    absent = set(case.meta["checkpoint"]["absent_keys"])
+    if not with_index_tables:
+        state_dict = {key: tensor for key, tensor in state_dict.items() if key not in absent}
+    plan = FAMILIES["vit_adapter"].plan_conversion(state_dict, preset.original)
+    shapes = expected_shapes(plan)
+    match = match_keys(transformed(state_dict, plan), shapes, plan.rules, model_name=name)
+    assert set(match.report) == set(state_dict)
+    assert set(match.sources) == set(shapes)
+    dropped = {key for key, line in match.report.items() if line.startswith("dropped: ")}
+    assert dropped == (absent if with_index_tables else set())
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_presets_say_what_the_original_configurations_say(name: str) -> None:
+    preset = PRESETS[name]
+    case = load_case("vit_adapter", manifest_of(preset.file_name))
+    ours, theirs = vit_adapter_config(preset.original), vit_adapter_config({"model": case.arch})
+    ignored = {"id2label", "label2id", "palette"}
+    drop = {key: value for key, value in ours.to_dict().items() if key not in ignored}
+    assert drop == {key: value for key, value in theirs.to_dict().items() if key not in ignored}
+    protocol = case.meta["protocol"]
+    assert image_processor_arguments(preset.original["test_pipeline"]) == image_processor_arguments(
+        protocol["test_pipeline"]
+    )
+    assert get_label_set(preset.label_set).reduce_zero_label == protocol["reduce_zero_label"]
+    assert preset.num_labels == theirs.num_labels
+    assert f"({preset.crop}, {preset.stride})" == str(
+        (theirs.sliding_window["crop_size"][0], theirs.sliding_window["stride"][0])
+    )
+
+
+def test_old_mask2former_files_may_hold_an_unused_classifier() -> None:
+    case = load_case("vit_adapter", "tiny-mask2former-beit")
+    state_dict = {**state_dict_of(case), "decode_head.conv_seg.weight": torch.ones(9, 64, 1, 1)}
+    report = convert_checkpoint("vit_adapter", state_dict, {"model": case.arch}).report
+    assert report["decode_head.conv_seg.weight"].startswith("dropped: ")
+
+
+def test_index_tables_may_be_missing() -> None:
+    case = load_case("vit_adapter", "tiny-upernet-beit")
+    state_dict = state_dict_of(case)
+    complete = convert(case).model
+    for key in case.meta["checkpoint"]["absent_keys"]:
+        del state_dict[key]
+    model = convert_checkpoint("vit_adapter", state_dict, {"model": case.arch}).model
+    with torch.no_grad():
+        assert torch.equal(model(case.pixel_values()).logits, complete(case.pixel_values()).logits)
+
+
+def test_weights_of_the_other_decoder_are_refused() -> None:
+    upernet, mask2former = (load_case("vit_adapter", f"tiny-{name}-beit") for name in ("upernet", "mask2former"))
+    with pytest.raises(ConversionError, match="decoder is UperNet, the weights' is Mask2Former"):
+        convert_checkpoint("vit_adapter", state_dict_of(mask2former), {"model": upernet.arch})
+
+
+@pytest.mark.parametrize(
+    ("section", "field", "value"),
+    [
+        ("backbone", "window_attn", [True, False, False, False]),
+        ("backbone", "interaction_indexes", [[0, 0], [1, 1], [2, 2]]),
+        ("backbone", "with_cffn", False),
+        ("decode_head", "align_corners", True),
+        ("auxiliary_head", "concat_input", True),
+        ("decode_head", "unheard_of", 1),
+    ],
+)
+def test_settings_that_are_not_supported_are_named(section: str, field: str, value: object) -> None:
+    arch = load_case("vit_adapter", "tiny-upernet-vit").arch
+    changed = {**arch, section: {**arch[section], field: value}}
+    with pytest.raises(ConversionError, match=rf"model\.{section}.*{re.escape(field)}"):
+        vit_adapter_config({"model": changed})
+
+
+def test_a_preset_is_found_by_name() -> None:
+    preset = get_released_checkpoint("vit-adapter-mask2former-beit-large-ade20k-896")
+    assert preset.url.endswith("/v0.2.0/mask2former_beit_adapter_large_896_80k_ade20k.zip")
+
+
+def test_multi_scale_pipelines_become_fields_of_the_image_processor() -> None:
+    def arguments(*transforms: dict[str, object]) -> dict[str, object]:
+        step = {"type": "MultiScaleFlipAug", "img_scale": [3584, 896], "flip": True, "transforms": list(transforms)}
+        return image_processor_arguments([{"type": "LoadImageFromFile"}, step])
+
+    resize = {"type": "Resize", "keep_ratio": True}
+    padded = arguments(resize, {"type": "ResizeToMultiple", "size_divisor": 32}, {"type": "PadShortSide", "size": 896})
+    assert (padded["size_divisor"], padded["minimum_padded_size"]) == (32, 896)
+    setr = arguments({"type": "SETR_Resize", "keep_ratio": True, "crop_size": [640, 640], "setr_multi_scale": True})
+    assert setr["minimum_short_edge"] == 640
