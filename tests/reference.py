@@ -135,7 +135,8 @@ class ReferenceCase:
 
     def photo(self) -> Image.Image:
         """The RGB photo of an end-to-end case."""
-        return Image.open(FIXTURES / "photos" / f"{self.meta['image']['name']}.png").convert("RGB")
+        name = self.meta["image"]["name"] if "image" in self.meta else self.meta["input"]["photo"].split(".")[-1]
+        return Image.open(FIXTURES / "photos" / f"{name}.png").convert("RGB")
 
 
 def _constructor_value(name: str, dtype: torch.dtype, shape: list[int]) -> torch.Tensor:

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import torch
 
+from segvit_hf import segment
 from segvit_hf.models.vit_adapter.loss_vit_adapter import GroundTruth
 from segvit_hf.models.vit_adapter.mask2former import semantic_scores
 from tests import deterministic_fill
@@ -15,6 +16,7 @@ from tests.reference import (
     ReferenceCase,
     assert_close_to_reference,
     assert_gradient_norms_match,
+    assert_label_map_matches,
     assert_losses_match,
     case_names,
     load_case,
@@ -123,6 +125,23 @@ def test_costs_assignments_and_points_equal_the_original(name: str, monkeypatch:
         # Equally uncertain points may come in another order.
         expected = case.tensors[f"points.{number}"]
         assert torch.equal(points.sort(dim=1).values, expected.sort(dim=1).values)
+
+
+@pytest.mark.parametrize("name", case_names("vit_adapter", "e2e-*"))
+def test_the_label_map_of_a_photo_equals_the_original(name: str) -> None:
+    case = load_case("vit_adapter", name)
+    converted = convert(case)
+    test = case.meta["protocol"]["test_cfg"]
+    assert converted.model.config.sliding_window == {"crop_size": test["crop_size"], "stride": test["stride"]}
+    pixel_values = converted.image_processor(case.photo(), return_tensors="pt").pixel_values
+    assert [list(pixel_values.shape[1:])] == case.meta["protocol"]["network_inputs"]
+    assert_close_to_reference(pixel_values.mean((2, 3)), case, "input_mean")
+    with torch.no_grad():
+        logits = converted.model(pixel_values).logits
+    size = case.meta["outputs"]["label_map"]["shape"]
+    scores = torch.nn.functional.interpolate(logits, size=size, mode="bilinear", align_corners=False)
+    assert_close_to_reference(scores.softmax(1).mean((0, 2, 3)), case, "mean_probabilities")
+    assert_label_map_matches(segment(converted.model, converted.image_processor, case.photo()), case)
 
 
 def recording(function: Callable[..., torch.Tensor], model: Any, into: list[torch.Tensor]) -> Callable[..., Any]:
