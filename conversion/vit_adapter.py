@@ -43,7 +43,8 @@ def plan_conversion(state_dict: Mapping[str, torch.Tensor], original: Mapping[st
     _check_head(config, state_dict)
     arguments: dict[str, Any] = {"do_reduce_labels": bool(original.get("reduce_zero_label", False))}
     if original.get("test_pipeline"):
-        arguments.update(image_processor_arguments(original["test_pipeline"]))
+        # Our default is the second resize, which Cityscapes' pipeline does without.
+        arguments.update({"size_divisor": None, **image_processor_arguments(original["test_pipeline"])})
     return ConversionPlan(
         config=config,
         model_class=VitAdapterForSemanticSegmentation,

@@ -2,11 +2,14 @@
 
 import pytest
 import torch
+from timm.models.beit import Beit
 
 from conversion import ConversionError, load_pretrained_encoder
 from conversion.beit_bias_tables import SHARED_TABLE, resize_bias_table
 from segvit_hf import VitAdapterConfig
 from segvit_hf.encoders.beit import relative_positions
+from segvit_hf.encoders.configuration_vit import ViTEncoderConfig
+from segvit_hf.encoders.vit import ViTEncoder
 from segvit_hf.encoders.vit_adapter import VitAdapterEncoder
 from tests import deterministic_fill
 from tests.reference import ReferenceCase, assert_close_to_reference, case_names, load_case
@@ -129,6 +132,31 @@ def test_a_table_is_resampled_to_a_grid_that_is_not_square() -> None:
     assert tall.shape == (79 * 59 + 3, table.shape[1])
     # The column of no horizontal distance is stretched, the row of no vertical distance stays.
     assert torch.allclose(tall[:-3].view(79, 59, -1)[39], table[:-3].view(59, 59, -1)[29], atol=1e-5)
+
+
+def test_beit_of_timm_gives_the_same_features() -> None:
+    torch.manual_seed(0)
+    theirs = Beit(img_size=64, embed_dim=32, depth=2, num_heads=2, init_values=0.1, num_classes=0).eval()
+    with torch.no_grad():
+        for parameter in theirs.parameters():
+            parameter.normal_(std=0.1)
+    config = ViTEncoderConfig(
+        image_size=64,
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=128,
+        layer_scale_init_value=0.1,
+        use_position_embeddings=False,
+        use_relative_position_bias=True,
+    )
+    ours = ViTEncoder(config).eval()
+    report = load_pretrained_encoder(ours, theirs.state_dict())
+    assert {key for key, line in report.items() if line.startswith("dropped: ")} == {"fc_norm.weight", "fc_norm.bias"}
+    pixel_values = torch.randn(2, 3, 64, 64)
+    with torch.no_grad():
+        hidden_states = theirs.forward_intermediates(pixel_values, indices=[1], norm=False, intermediates_only=True)
+        torch.testing.assert_close(ours(pixel_values).feature_maps[-1], hidden_states[0], rtol=1e-4, atol=1e-5)
 
 
 def test_weights_of_the_other_kind_of_encoder_are_refused() -> None:

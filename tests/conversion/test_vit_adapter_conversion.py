@@ -116,6 +116,14 @@ def test_settings_that_are_not_supported_are_named(section: str, field: str, val
         vit_adapter_config({"model": changed})
 
 
+def test_only_the_cityscapes_preset_does_without_the_second_resize() -> None:
+    plans = {name: FAMILIES["vit_adapter"].plan_conversion({}, preset.original) for name, preset in PRESETS.items()}
+    divisors = {name: plan.image_processor.size_divisor for name, plan in plans.items()}
+    assert [name for name, divisor in divisors.items() if divisor is None] == [
+        "vit-adapter-mask2former-beit-large-cityscapes"
+    ]
+
+
 def test_a_preset_is_found_by_name() -> None:
     preset = get_released_checkpoint("vit-adapter-mask2former-beit-large-ade20k-896")
     assert preset.url.endswith("/v0.2.0/mask2former_beit_adapter_large_896_80k_ade20k.zip")

@@ -50,7 +50,8 @@ def test_a_recipe_builds_its_model_and_optimizer(path: Path) -> None:
     processor = build_image_processor(recipe, config, classes.reduce_zero_label)
     assert processor.do_reduce_labels == classes.reduce_zero_label
     crop = recipe.data.augmentation.crop_size
-    assert crop == as_pair(config.image_size)
+    # ViT-Adapter's image size is that of the ImageNet weights' position embeddings.
+    assert crop == as_pair(config.sliding_window["crop_size"] if config.sliding_window else config.image_size)
 
 
 @pytest.mark.parametrize(("name", "case"), ORIGINALS.items(), ids=list(ORIGINALS))
