@@ -136,7 +136,17 @@ def test_a_table_is_resampled_to_a_grid_that_is_not_square() -> None:
 
 def test_beit_of_timm_gives_the_same_features() -> None:
     torch.manual_seed(0)
-    theirs = Beit(img_size=64, embed_dim=32, depth=2, num_heads=2, init_values=0.1, num_classes=0).eval()
+    theirs = Beit(
+        img_size=64,
+        embed_dim=32,
+        depth=2,
+        num_heads=2,
+        init_values=0.1,
+        num_classes=0,
+        use_rel_pos_bias=True,
+        use_abs_pos_emb=False,
+    )
+    theirs.eval()
     with torch.no_grad():
         for parameter in theirs.parameters():
             parameter.normal_(std=0.1)

@@ -56,11 +56,9 @@ class VitAdapterEncoderConfig(ViTEncoderConfig):
         super().validate_architecture()
         if self.patch_size != PATCH_SIZE:
             raise ValueError(f"ViT-Adapter's feature maps need patch_size = {PATCH_SIZE}, got {self.patch_size}.")
-        if self.shrink_index is not None or self.drop_prefix_tokens or self.use_distillation_token:
-            raise ValueError(
-                "ViT-Adapter's encoder has neither shrink_index nor drop_prefix_tokens nor use_distillation_token, "
-                f"got {self.shrink_index}, {self.drop_prefix_tokens} and {self.use_distillation_token}."
-            )
+        for name in ("shrink_index", "drop_prefix_tokens", "use_distillation_token", "use_final_norm"):
+            if getattr(self, name) not in (None, False):
+                raise ValueError(f"ViT-Adapter's encoder does not have {name}, got {getattr(self, name)}.")
         out_indices = list(self.encoder_out_indices or [])
         if out_indices[-1:] != [self.num_hidden_layers - 1]:
             raise ValueError(

@@ -249,8 +249,8 @@ class ViTEncoder(PreTrainedModel):
                 if hasattr(module, name):
                     initialization.trunc_normal_(getattr(module, name), std=std)
         elif isinstance(module, ViTLayer) and module.use_layer_scale:
-            initialization.constant_(module.layer_scale1, self.config.layer_scale_init_value)
-            initialization.constant_(module.layer_scale2, self.config.layer_scale_init_value)
+            for factors in (module.layer_scale1, module.layer_scale2):
+                initialization.constant_(factors, float(self.config.layer_scale_init_value or 0))
         elif isinstance(module, BeitAttention):
             module.reset_parameters()
 

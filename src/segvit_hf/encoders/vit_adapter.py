@@ -5,7 +5,9 @@ Follows ViTAdapter and BEiTAdapter of https://github.com/czczup/ViT-Adapter (seg
 size; the original needs sides that are multiples of 32.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -164,9 +166,42 @@ class VitAdapterInteraction(nn.Module):
 
     def __init__(self, config: VitAdapterEncoderConfig, *, num_extra_extractors: int) -> None:
         super().__init__()
+        self.num_prefix_tokens = config.num_prefix_tokens
         self.injector = VitAdapterInjector(config)
         self.extractor = VitAdapterExtractor(config)
         self.extra_extractors = nn.ModuleList(VitAdapterExtractor(config) for _ in range(num_extra_extractors))
+
+    def forward(
+        self,
+        hidden_states: torch.Tensor,
+        prior: torch.Tensor,
+        layers: Iterable[nn.Module],
+        geometry: AdapterGeometry,
+        **kwargs: Any,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """
+        Args:
+            hidden_states: (batch, num_tokens, hidden_size), prefix tokens first; they take no part in the exchange.
+            prior: (batch, number of cells of all maps, hidden_size).
+            layers: The group of ViT layers.
+            geometry: Of the input's size.
+            **kwargs: Passed to the layers.
+
+        Returns:
+            Updated hidden states and prior.
+        """
+        prefix, patches = self._split(hidden_states)
+        hidden_states = torch.cat([prefix, self.injector(patches, prior, geometry)], dim=1)
+        for layer in layers:
+            hidden_states = layer(hidden_states, **kwargs)
+        _, patches = self._split(hidden_states)
+        prior = self.extractor(prior, patches, geometry)
+        for extractor in self.extra_extractors:
+            prior = extractor(prior, patches, geometry)
+        return hidden_states, prior
+
+    def _split(self, hidden_states: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return hidden_states[:, : self.num_prefix_tokens], hidden_states[:, self.num_prefix_tokens :]
 
 
 class VitAdapterEncoder(ViTEncoder):
@@ -229,19 +264,11 @@ class VitAdapterEncoder(ViTEncoder):
                 for prior_map, embedding in zip(prior_maps, self.level_embeddings.weight, strict=True)
             ]
         )
-        num_prefix_tokens = self.config.num_prefix_tokens
         vit_maps, first = [], 0
         for interaction, last in zip(self.interactions, self.config.encoder_out_indices or [], strict=True):
-            prefix, patches = hidden_states[:, :num_prefix_tokens], hidden_states[:, num_prefix_tokens:]
-            hidden_states = torch.cat([prefix, interaction.injector(patches, prior, geometry)], dim=1)
-            for layer in self.layers[first : last + 1]:
-                hidden_states = layer(hidden_states, **kwargs)
-            first = last + 1
-            if self.config.use_final_norm and first == len(self.layers):
-                hidden_states = self.norm(hidden_states)
-            patches = hidden_states[:, num_prefix_tokens:]
-            for extractor in (interaction.extractor, *interaction.extra_extractors):
-                prior = extractor(prior, patches, geometry)
+            group, first = self.layers[first : last + 1], last + 1
+            hidden_states, prior = interaction(hidden_states, prior, group, geometry, **kwargs)
+            patches = hidden_states[:, self.config.num_prefix_tokens :]
             vit_maps.append(patches.transpose(1, 2).unflatten(2, grid))
         feature_maps = self.feature_maps(finest, split_maps(prior, geometry.grids), vit_maps)
         return VitAdapterEncoderOutput(last_hidden_state=hidden_states, feature_maps=feature_maps, stem_map=finest)

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from scipy.optimize import linear_sum_assignment
 from torch import nn
 
 from segvit_hf.models.labels import class_pixels
@@ -167,6 +166,8 @@ class Mask2FormerLoss(nn.Module):
         self, class_logits: torch.Tensor, mask_logits: torch.Tensor, ground_truth: GroundTruth
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Matched queries of one image, ascending, and the index of each one's mask; both (num_matched,) int64."""
+        from scipy.optimize import linear_sum_assignment  # here, because only training needs it
+
         cost = self.matching_cost(class_logits, mask_logits, ground_truth)
         queries, targets = linear_sum_assignment(cost.cpu().numpy())
         device = mask_logits.device
