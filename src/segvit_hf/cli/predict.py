@@ -113,6 +113,8 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.size is not None:
         loaded.image_processor.do_resize = True
         loaded.image_processor.size = dict(zip(("shortest_edge", "longest_edge"), arguments.size, strict=False))
+    if not loaded.image_processor.do_resize and any(scale != 1 for scale in arguments.scales):
+        raise ValueError("--scales: this model's image processor keeps the photo's size; say --size, too.")
     outputs = open_outputs(arguments, loaded, inputs)
     segmenter = PhotoSegmenter(loaded, tuple(arguments.scales), arguments.flip, arguments.max_side)
     report = predict_all(inputs, segmenter, outputs, quiet=arguments.quiet, show_traceback=_wants_traceback(arguments))
