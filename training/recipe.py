@@ -223,9 +223,9 @@ class LayerDecayRecipe:
 @dataclass(frozen=True)
 class OptimizerRecipe:
     """
-    ``betas`` and ``epsilon`` are AdamW's, ``momentum`` is SGD's. ``max_gradient_norm``: clip the total L2 norm.
-    ``decay_vectors``: whether weight decay acts on one-dimensional parameters (biases, factors of norms and of layer
-    scale). The multipliers of ``layer_decay``, ``decay_vectors`` and ``parameter_groups`` are multiplied.
+    ``betas`` and ``epsilon`` are AdamW's, ``momentum`` and ``nesterov`` are SGD's. ``max_gradient_norm``: clip the
+    total L2 norm. ``decay_vectors``: whether weight decay acts on one-dimensional parameters (biases, factors of norms
+    and of layer scale). The multipliers of ``layer_decay``, ``decay_vectors`` and ``parameter_groups`` are multiplied.
     """
 
     name: Literal["adamw", "sgd"]
@@ -234,6 +234,7 @@ class OptimizerRecipe:
     betas: tuple[float, float] = (0.9, 0.999)
     epsilon: float = 1e-8
     momentum: float = 0.9
+    nesterov: bool = False
     max_gradient_norm: float | None = None
     parameter_groups: tuple[ParameterGroupRule, ...] = ()
     layer_decay: LayerDecayRecipe | None = None
@@ -242,6 +243,8 @@ class OptimizerRecipe:
     def __post_init__(self) -> None:
         _check(self.learning_rate > 0, f"learning_rate: expected a positive number, found {self.learning_rate}")
         _check(self.weight_decay >= 0, f"weight_decay: expected 0 or more, found {self.weight_decay}")
+        _check(0 <= self.momentum < 1, f"momentum: expected a number in [0, 1), found {self.momentum}")
+        _check(not self.nesterov or self.momentum > 0, "nesterov: expected a momentum above 0 with it, found 0")
         _check(all(0 <= beta < 1 for beta in self.betas), f"betas: expected two numbers in [0, 1), found {self.betas}")
         _check(
             self.max_gradient_norm is None or self.max_gradient_norm > 0,

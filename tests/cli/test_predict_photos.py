@@ -194,6 +194,7 @@ def test_by_default_only_memory_decides_the_size(model_folder: Path) -> None:
         (["{folder}/empty", "{folder}/out"], "found no photo"),
         (["{photo}", "{folder}/out", "--alpha", "2"], "--alpha must be from 0 to 1"),
         (["{photo}", "{folder}/out", "--scales", "0"], "--scales must be positive"),
+        (["{photo}", "{folder}/out", "--scales", "0.5", "1"], "keeps the photo's size; say --size, too"),
         (["{photo}", "{folder}/out", "--size", "5", "3"], "--size: expected the short side first"),
         (["{photo}", "{folder}/out", "--max-side", "0"], "--max-side must be at least 1"),
         (["{photo}", "{folder}/out", "--palette", "mars"], r"--palette mars: expected a file .* ade20k"),
@@ -206,6 +207,11 @@ def test_wrong_arguments_are_named(
     (tmp_path / "empty").mkdir()
     with pytest.raises(ValueError, match=message):
         run_command(add_parser, "predict", model_folder, *(w.format(photo=photo, folder=tmp_path) for w in words))
+
+
+def test_a_model_that_is_not_there_is_named(photo: Path, tmp_path: Path, run_command: RunCommand) -> None:
+    with pytest.raises(ValueError, match=r"missing: expected the folder of a saved model, found none"):
+        run_command(add_parser, "predict", tmp_path / "missing", photo, tmp_path / "out")
 
 
 def test_a_palette_with_too_few_colours_is_refused(
