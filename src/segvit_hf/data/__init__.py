@@ -1,0 +1,23 @@
+"""Data sets for semantic segmentation: class names, folders of label maps, checks and training augmentations."""
+
+from .augmentations import TrainingAugmentation, pad_to_size
+from .folders import LAYOUTS, FolderLayout, SegmentationFolders
+from .label_checks import LabelReport, check_labels
+from .label_maps import check_label_range, read_label_map
+from .label_sets import LabelSet, get_label_set, label_set_names, read_class_list
+
+__all__ = [
+    "LAYOUTS",
+    "FolderLayout",
+    "LabelReport",
+    "LabelSet",
+    "SegmentationFolders",
+    "TrainingAugmentation",
+    "check_label_range",
+    "check_labels",
+    "get_label_set",
+    "label_set_names",
+    "pad_to_size",
+    "read_class_list",
+    "read_label_map",
+]

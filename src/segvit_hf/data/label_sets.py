@@ -1,0 +1,163 @@
+"""Names and colours of the classes of the usual data sets, and reading them from a file."""
+
+import json
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+
+Color = tuple[int, int, int]
+
+# name: (module under official_labels, without its first class "background", reduce_zero_label)
+_OFFICIAL: dict[str, tuple[str, bool, bool]] = {
+    "ade20k": ("ade20k", False, True),
+    "cityscapes": ("cityscapes", False, False),
+    "pascal_context": ("pascal_context", False, False),
+    "pascal_context_59": ("pascal_context", True, True),
+    "coco_stuff_10k": ("coco_stuff", False, True),
+    "coco_stuff_164k": ("coco_stuff", False, False),
+}
+
+
+@dataclass(frozen=True)
+class LabelSet:
+    """The classes of a data set.
+
+    Attributes:
+        name: the data set's name.
+        classes: class names, in the order of the ids.
+        palette: one (red, green, blue) of 0 to 255 for each class, or empty when no colours are known.
+        reduce_zero_label: the data set's files hold 0 for "no class" and 1 to len(classes) for the classes.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    palette: tuple[Color, ...] = ()
+    reduce_zero_label: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.classes:
+            raise ValueError(f"label set {self.name}: no classes")
+        if self.palette and len(self.palette) != len(self.classes):
+            raise ValueError(
+                f"label set {self.name}: {len(self.classes)} classes but {len(self.palette)} colours in the palette"
+            )
+
+    @property
+    def num_labels(self) -> int:
+        """Number of classes."""
+        return len(self.classes)
+
+    @property
+    def id2label(self) -> dict[int, str]:
+        """Class id to name, as model configurations want it."""
+        return dict(enumerate(self.classes))
+
+    @property
+    def label2id(self) -> dict[str, int]:
+        """Class name to id."""
+        return {name: index for index, name in enumerate(self.classes)}
+
+
+def label_set_names() -> tuple[str, ...]:
+    """The names `get_label_set` knows."""
+    return tuple(_OFFICIAL)
+
+
+def get_label_set(name: str) -> LabelSet:
+    """The classes and colours of ade20k, cityscapes, pascal_context (60), pascal_context_59, coco_stuff_10k or _164k.
+
+    Names, order and colours are MMSegmentation's. Note that its preparation of Pascal Context orders the classes
+    alphabetically, which the class lists of SETR and Segmenter do not follow.
+
+    Raises:
+        ValueError: unknown name; the message lists the known ones.
+    """
+    if name not in _OFFICIAL:
+        raise ValueError(f"unknown label set {name!r}; known are {', '.join(_OFFICIAL)}")
+    module, without_background, reduce_zero_label = _OFFICIAL[name]
+    table = import_module(f"{__package__}.official_labels.{module}").TABLE
+    classes, palette = _parse_lines(table.splitlines(), source=name)
+    first = 1 if without_background else 0
+    return LabelSet(name, tuple(classes[first:]), tuple(palette[first:]), reduce_zero_label)
+
+
+def read_class_list(path: str | Path, reduce_zero_label: bool = False) -> LabelSet:
+    """Reads the classes of one's own data set; the file's name without its ending becomes the name of the label set.
+
+    Args:
+        path: a text file with one class a line, `name` or `name red green blue` (empty lines and lines that begin with
+            `#` are skipped), or a `.json` file: a list of names, a list of {"name": ..., "color": [red, green, blue]},
+            or {"0": name, "1": name, ...} as in a model's id2label.
+        reduce_zero_label: what the label set says about the label maps. Default False.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: no classes, a name twice, colours for some classes only, or anything else that cannot be read; the
+            message names the file and the line.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"class list {path} does not exist")
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"class list {path} is not UTF-8 text: {error}") from error
+    if path.suffix.lower() == ".json":
+        classes, palette = _parse_json(text, path)
+    else:
+        classes, palette = _parse_lines(text.splitlines(), source=str(path))
+    if not classes:
+        raise ValueError(f"class list {path} holds no classes")
+    repeated = sorted({name for name in classes if classes.count(name) > 1})
+    if repeated:
+        raise ValueError(f"class list {path}: names occur more than once: {', '.join(repeated)}")
+    return LabelSet(path.stem, tuple(classes), tuple(palette), reduce_zero_label)
+
+
+def _parse_lines(lines: list[str], source: str) -> tuple[list[str], list[Color]]:
+    classes: list[str] = []
+    palette: list[Color] = []
+    for number, line in enumerate(lines, start=1):
+        line = line.strip()
+        if not line or line.startswith("#"):
+            continue
+        words = line.split()
+        colored = len(words) > 3 and all(word.isdigit() for word in words[-3:])
+        if classes and colored != bool(palette):
+            raise ValueError(
+                f"{source}, line {number}: give a colour (`name red green blue`) to every class or to none"
+            )
+        classes.append(" ".join(words[:-3] if colored else words))
+        if colored:
+            palette.append(_color([int(word) for word in words[-3:]], f"{source}, line {number}"))
+    return classes, palette
+
+
+def _parse_json(text: str, path: Path) -> tuple[list[str], list[Color]]:
+    try:
+        content = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"class list {path} is not valid JSON: {error}") from error
+    if isinstance(content, dict):
+        missing = [index for index in range(len(content)) if str(index) not in content]
+        if missing:
+            raise ValueError(
+                f"class list {path}: the keys must be the ids 0 to {len(content) - 1}; {missing[0]} is missing"
+            )
+        content = [content[str(index)] for index in range(len(content))]
+    if isinstance(content, list) and all(isinstance(entry, str) for entry in content):
+        return content, []
+    if isinstance(content, list) and all(
+        isinstance(entry, dict) and {"name", "color"} <= set(entry) for entry in content
+    ):
+        colors = [_color(entry["color"], f"{path}, class {entry['name']}") for entry in content]
+        return [str(entry["name"]) for entry in content], colors
+    raise ValueError(
+        f'class list {path}: expected a list of names, a list of {{"name", "color"}} or an object of id to name'
+    )
+
+
+def _color(values: object, where: str) -> Color:
+    if not isinstance(values, list) or len(values) != 3 or not all(type(v) is int and 0 <= v <= 255 for v in values):
+        raise ValueError(f"{where}: a colour is three integers from 0 to 255, found {values}")
+    return values[0], values[1], values[2]

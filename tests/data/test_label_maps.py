@@ -1,0 +1,84 @@
+"""Reading the ids of label maps of every accepted kind of file."""
+
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from segvit_hf.data import check_label_range, read_label_map
+
+IDS = np.array([[0, 1, 2], [3, 150, 255]])
+
+
+def test_grey_values_are_the_ids(tmp_path: Path) -> None:
+    Image.fromarray(IDS.astype(np.uint8)).save(tmp_path / "a.png")
+    assert read_label_map(tmp_path / "a.png").tolist() == IDS.tolist()
+
+
+def test_palette_indices_are_the_ids_whatever_the_colours(tmp_path: Path) -> None:
+    image = Image.fromarray(IDS.astype(np.uint8)).convert("L")
+    image.putpalette([255, 0, 0] * 256)
+    assert image.mode == "P"
+    image.save(tmp_path / "a.png")
+    assert read_label_map(tmp_path / "a.png").tolist() == IDS.tolist()
+
+
+@pytest.mark.parametrize(("dtype", "ending"), [(np.uint16, "png"), (np.uint16, "tif"), (np.int32, "tif")])
+def test_wide_integers(tmp_path: Path, dtype: type, ending: str) -> None:
+    ids = np.array([[0, 1], [459, 40000]], dtype)
+    Image.fromarray(ids).save(tmp_path / f"a.{ending}")
+    found = read_label_map(tmp_path / f"a.{ending}")
+    assert found.dtype.kind in "iu"
+    assert found.tolist() == ids.tolist()
+
+
+def test_one_bit_maps_hold_0_and_1(tmp_path: Path) -> None:
+    Image.fromarray(np.array([[True, False]])).save(tmp_path / "a.png")
+    found = read_label_map(tmp_path / "a.png")
+    assert (found.dtype, found.tolist()) == (np.uint8, [[1, 0]])
+
+
+@pytest.mark.parametrize("bits", [2, 4])
+def test_grey_pngs_of_few_bits_are_not_stretched(tmp_path: Path, bits: int) -> None:
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", 2, 1, bits, 0, 0, 0, 0)
+    row = bytes([0, (1 << (8 - bits)) | (3 << (8 - 2 * bits))])
+    png = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(row)) + chunk(b"IEND", b"")
+    (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n" + png)
+    assert read_label_map(tmp_path / "a.png").tolist() == [[1, 3]]
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA"])
+def test_colour_coded_maps_are_refused_with_their_number_of_colours(tmp_path: Path, mode: str) -> None:
+    colors = np.array([[[255, 0, 0], [0, 255, 0], [0, 0, 255], [255, 0, 0]]], np.uint8)
+    Image.fromarray(colors).convert(mode).save(tmp_path / "a.png")
+    with pytest.raises(ValueError, match=f"a.png.*mode is {mode}, with 3 different colours.*replace each colour"):
+        read_label_map(tmp_path / "a.png")
+
+
+def test_grey_maps_saved_as_rgb_are_told_apart(tmp_path: Path) -> None:
+    Image.fromarray(IDS.astype(np.uint8)).convert("RGB").save(tmp_path / "a.png")
+    with pytest.raises(ValueError, match="6 different colours.*channels are equal"):
+        read_label_map(tmp_path / "a.png")
+
+
+@pytest.mark.parametrize(
+    ("ids", "num_labels", "reduce_zero_label"),
+    [([0, 2, 255], 3, False), ([0, 1, 3, 255], 3, True), ([0, 254], 255, False), ([1, 2], 2, True)],
+)
+def test_ids_in_range_pass(ids: list, num_labels: int, reduce_zero_label: bool) -> None:
+    check_label_range(np.array([ids], np.uint8), num_labels, 255, reduce_zero_label)
+
+
+@pytest.mark.parametrize(
+    ("ids", "num_labels", "reduce_zero_label", "shown"),
+    [([0, 3], 3, False, "3"), ([0, 4], 3, True, "4"), ([-1, 0], 3, False, "-1")],
+)
+def test_ids_out_of_range_raise(ids: list, num_labels: int, reduce_zero_label: bool, shown: str) -> None:
+    with pytest.raises(ValueError, match=f"mine: ids out of range in 1 pixels: {shown};"):
+        check_label_range(np.array([ids]), num_labels, 255, reduce_zero_label, source="mine")
