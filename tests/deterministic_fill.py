@@ -41,7 +41,8 @@ def filled_weight(name: str, shape: tuple[int, ...], seed: int) -> np.ndarray:
     elif shape[0] == 1:
         filled = 0.2 * values
     else:
-        filled = values / np.sqrt(math.prod(shape[1:]))
+        # In float64: what float32 / float64 is differs between NumPy 1 and 2.
+        filled = values.astype(np.float64) / math.sqrt(math.prod(shape[1:]))
     return filled.astype(np.float32)
 
 

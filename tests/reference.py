@@ -1,8 +1,8 @@
 """Reading the reference cases: small models of the original implementations and what they computed.
 
 A case is `tests/fixtures/reference/<family>/<name>.json` (the original's configuration, the names and shapes of its
-state dict, losses, gradient norms) and, where tensors were recorded, `<name>.safetensors` beside it. Weights and inputs
-are made by `tests.deterministic_fill`.
+state dict, losses, gradient norms) and, where tensors were recorded, `<name>.safetensors` beside it. Weights and
+inputs are made by `tests.deterministic_fill`.
 """
 
 import fnmatch
@@ -219,7 +219,8 @@ def _assert_relatively_close(
     actual: Mapping[str, float | torch.Tensor], expected: Mapping[str, float], tolerance: float, what: str
 ) -> None:
     for name, wanted in expected.items():
-        value = float(actual[name])
+        found = actual[name]
+        value = found.item() if isinstance(found, torch.Tensor) else float(found)
         allowed = max(tolerance * abs(wanted), 1e-7)
         assert abs(value - wanted) <= allowed, f"{what} {name} is {value:.8g}, expected {wanted:.8g}"
 

@@ -12,11 +12,22 @@ from transformers.image_processing_backends import PilBackend, TorchvisionBacken
 from transformers.image_utils import ChannelDimension, ImageInput, PILImageResampling, SizeDict, load_image
 from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+from transformers.models.auto.image_processing_auto import IMAGE_PROCESSOR_MAPPING
 from transformers.models.auto.modeling_auto import MODEL_FOR_SEMANTIC_SEGMENTATION_MAPPING_NAMES
 from transformers.processing_utils import ImagesKwargs, Unpack
 from transformers.utils import TransformersKwargs
+from transformers.utils import logging as transformers_logging
 from transformers.utils.generic import can_return_tuple, merge_with_config_defaults
+from transformers.utils.logging import disable_progress_bar
 from transformers.utils.output_capturing import OutputRecorder, capture_outputs
+
+try:
+    from transformers.image_processing_outputs import SemanticSegmentationPostProcessorOutput
+except ImportError:  # not in every transformers release this package runs with
+
+    class SemanticSegmentationPostProcessorOutput(BatchFeature):  # type: ignore[no-redef]
+        """`segmentation` (height, width) and `segmentation_scores` (num_labels, height, width) of one image."""
+
 
 __all__ = [
     "ACT2FN",
@@ -26,21 +37,25 @@ __all__ = [
     "BatchFeature",
     "ChannelDimension",
     "GradientCheckpointingLayer",
+    "IMAGE_PROCESSOR_MAPPING",
     "ImageInput",
     "ImagesKwargs",
     "MODEL_FOR_SEMANTIC_SEGMENTATION_MAPPING_NAMES",
     "OutputRecorder",
     "PILImageResampling",
     "PilBackend",
+    "SemanticSegmentationPostProcessorOutput",
     "SizeDict",
     "TorchvisionBackend",
     "TransformersKwargs",
     "Unpack",
     "can_return_tuple",
     "capture_outputs",
+    "disable_progress_bar",
     "filter_output_hidden_states",
     "initialization",
     "load_image",
     "merge_with_config_defaults",
     "strict",
+    "transformers_logging",
 ]

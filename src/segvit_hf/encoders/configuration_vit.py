@@ -1,7 +1,7 @@
 """The fields of a plain vision-transformer encoder, shared by every architecture's configuration."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from transformers import PreTrainedConfig
 
@@ -25,7 +25,7 @@ class ViTEncoderConfig(PreTrainedConfig):
         hidden_size, num_hidden_layers, num_attention_heads, intermediate_size, hidden_act:
             Width, depth, heads, width of the feed-forward layer and its activation.
         hidden_dropout_prob, attention_probs_dropout_prob (`float`, defaults to 0): Dropout probabilities.
-        drop_path_rate (`float`, defaults to 0): Stochastic depth of the last layer; earlier layers rise to it linearly.
+        drop_path_rate (`float`, defaults to 0): Stochastic depth of the last layer; it rises linearly from 0.
         drop_path_on_attention (`bool`, defaults to `True`):
             Whether stochastic depth also drops the attention branch (timm) or the feed-forward branch only (mmseg).
         use_class_token, use_distillation_token (`bool`): Tokens in front of the patches.
@@ -67,6 +67,9 @@ class ViTEncoderConfig(PreTrainedConfig):
     position_embedding_resize_by: str = "grid"
     encoder_out_indices: list[int] | tuple[int, ...] | None = None
     shrink_index: int | None = None
+
+    if TYPE_CHECKING:
+        num_labels: int  # the base class's property, which is never None in a segmentation model
 
     def __post_init__(self, **kwargs: Any) -> None:
         if self.encoder_out_indices is None:

@@ -64,7 +64,7 @@ class ViTEmbeddings(nn.Module):
         self.dropout = nn.Dropout(config.hidden_dropout_prob)
 
     def forward(self, pixel_values: torch.Tensor) -> tuple[torch.Tensor, tuple[int, int]]:
-        """(batch, channels, height, width) of any size -> tokens (batch, num_tokens, hidden_size) and the patch grid."""
+        """(batch, channels, height, width), any size -> tokens (batch, num_tokens, hidden_size) and the patch grid."""
         height, width = pixel_values.shape[-2:]
         patch_size = self.config.patch_size
         # A last row or column of patches that is not full is completed with zeros, as mmsegmentation does.
@@ -193,7 +193,7 @@ class ViTEncoder(PreTrainedModel):
     config: ViTEncoderConfig
     base_model_prefix = "encoder"
     main_input_name = "pixel_values"
-    input_modalities = ("image",)
+    input_modalities = ["image"]
     supports_gradient_checkpointing = True
     _no_split_modules = ["ViTEmbeddings", "ViTLayer"]
     _input_embed_layer = "patch_embeddings"
@@ -237,6 +237,7 @@ class ViTEncoder(PreTrainedModel):
         """(batch, channels, height, width) of any height and width -> `ViTEncoderOutput`."""
         hidden_states, grid = self.embeddings(pixel_values)
         num_prefix_tokens = hidden_states.shape[1] - grid[0] * grid[1]
+        out_indices = self.config.encoder_out_indices or []
         feature_maps = []
         for index, layer in enumerate(self.layers):
             query_states = None
@@ -245,7 +246,7 @@ class ViTEncoder(PreTrainedModel):
             hidden_states = layer(hidden_states, query_states, **kwargs)
             if index == len(self.layers) - 1 and self.config.use_final_norm:
                 hidden_states = self.norm(hidden_states)
-            if index in self.config.encoder_out_indices:
+            if index in out_indices:
                 feature_maps.append(hidden_states[:, num_prefix_tokens:].transpose(1, 2).unflatten(2, grid))
         return ViTEncoderOutput(last_hidden_state=hidden_states, feature_maps=tuple(feature_maps))
 

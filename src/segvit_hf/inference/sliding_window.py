@@ -32,7 +32,7 @@ def sliding_window_logits(
     Averages what `predict` gives for overlapping windows.
 
     Args:
-        predict: Maps windows (n, channels, crop height, crop width) to logits (n, num_labels, crop height, crop width).
+        predict: Maps windows (n, channels, crop height, crop width) to logits (n, num_labels, the same size).
         pixel_values: (batch, channels, height, width).
         crop_size, stride: (height, width) in pixels.
         max_batch_size: How many windows, over all images, are predicted at once.

@@ -50,7 +50,7 @@ class SemanticSegmentationModel(PreTrainedModel):
 
     base_model_prefix = "encoder"
     main_input_name = "pixel_values"
-    input_modalities = ("image",)
+    input_modalities = ["image"]
     supports_gradient_checkpointing = True
     # The loss is a mean over the batch, so Trainer must divide it by the gradient accumulation steps itself.
     accepts_loss_kwargs = False
@@ -141,6 +141,7 @@ class SemanticSegmentationModel(PreTrainedModel):
             group = self.forward_whole(windows, **kwargs)
             logits, group.logits = group.logits, None
             groups.append(group)
+            assert logits is not None
             return logits
 
         logits = sliding_window_logits(

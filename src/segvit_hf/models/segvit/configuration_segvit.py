@@ -69,10 +69,6 @@ class SegVitConfig(ViTEncoderConfig):
     sliding_window: dict[str, Any] | list[Any] | tuple[Any, ...] | None = None
 
     def __post_init__(self, **kwargs: Any) -> None:
-        if self.decoder_intermediate_size is None:
-            self.decoder_intermediate_size = 4 * self.decoder_hidden_size
-        if self.mask_size is None:
-            self.mask_size = as_pair(self.image_size)[0]
         self.sliding_window = validated_sliding_window(self.sliding_window)
         super().__post_init__(**kwargs)
 
@@ -97,6 +93,11 @@ class SegVitConfig(ViTEncoderConfig):
             )
         if self.num_supervised_outputs is not None and self.num_supervised_outputs < 1:
             raise ValueError(f"num_supervised_outputs must be at least 1, got {self.num_supervised_outputs}.")
+
+    @property
+    def mask_side(self) -> int:
+        """`mask_size`, or its default."""
+        return self.mask_size or as_pair(self.image_size)[0]
 
 
 __all__ = ["SegVitConfig"]

@@ -76,17 +76,17 @@ class SegVitDecoderLayer(GradientCheckpointingLayer):
     def __init__(self, config: SegVitConfig, *, attends_to_masks: bool) -> None:
         super().__init__()
         width, dropout = config.decoder_hidden_size, config.decoder_dropout
-        attention = {"hidden_size": width, "num_heads": config.decoder_num_attention_heads, "dropout": dropout}
-        self.self_attention = MultiHeadAttention(config, **attention)
+        num_heads = config.decoder_num_attention_heads
+        self.self_attention = MultiHeadAttention(config, hidden_size=width, num_heads=num_heads, dropout=dropout)
         self.norm1 = nn.LayerNorm(width, eps=LAYER_NORM_EPS)
         if attends_to_masks:
             self.mask_attention = SegVitMaskAttention(config)
         else:
-            self.cross_attention = MultiHeadAttention(config, **attention)
+            self.cross_attention = MultiHeadAttention(config, hidden_size=width, num_heads=num_heads, dropout=dropout)
         self.norm2 = nn.LayerNorm(width, eps=LAYER_NORM_EPS)
         self.mlp = FeedForward(
             hidden_size=width,
-            intermediate_size=config.decoder_intermediate_size,
+            intermediate_size=config.decoder_intermediate_size or 4 * width,
             hidden_act="relu",
             dropout=dropout,
         )
@@ -220,7 +220,7 @@ class SegVitShrunkDecoder(nn.Module):
 
     def __init__(self, config: SegVitConfig) -> None:
         super().__init__()
-        rows = config.mask_size // config.token_pyramid_stride
+        rows = config.mask_side // config.token_pyramid_stride
         self.grid: Grid = (rows, rows)
         self.token_queries = nn.Embedding(rows * rows, config.decoder_hidden_size)
         self.stages = nn.ModuleList(
@@ -292,7 +292,8 @@ class SegVitForSemanticSegmentation(SemanticSegmentationModel):
         grids = [tuple(feature_map.shape[-2:]) for feature_map in encoded.feature_maps]
         outputs = self.decoder(tokens, grids, return_auxiliary=labels is not None)
         losses = None if labels is None else self.loss(outputs, labels)
-        scores = class_mask_scores(*outputs[-1], mask_size=self.config.mask_size)
+        class_logits, mask_logits = outputs[-1]
+        scores = class_mask_scores(class_logits, mask_logits, self.config.mask_side)
         return SemanticSegmentationOutput(
             loss=None if losses is None else torch.stack(list(losses.values())).sum(),
             logits=F.interpolate(scores, size=pixel_values.shape[-2:], mode="bilinear", align_corners=False),

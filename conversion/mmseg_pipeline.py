@@ -1,0 +1,113 @@
+"""From mmsegmentation's `test_pipeline` to the arguments of our image processors."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from conversion.errors import ConversionError
+from conversion.original_config import OriginalFields
+
+_PIXEL_MAXIMUM = 255
+# Steps that only move data around at test time.
+_NEUTRAL_STEPS = ("RandomFlip", "ImageToTensor", "DefaultFormatBundle", "Collect")
+
+
+def image_processor_arguments(test_pipeline: Any) -> dict[str, Any]:
+    """
+    What an image processor needs to resize and normalise as a `test_pipeline` of mmsegmentation 0.x does.
+
+    Scales and flips of a multi-scale test are no part of an image processor: they are arguments of
+    `segvit_hf.segment`.
+
+    Args:
+        test_pipeline: The list of steps: `LoadImageFromFile`, then `MultiScaleFlipAug` around the others.
+
+    Returns:
+        `size`, `minimum_short_edge`, `image_mean` and `image_std` (for pixels in 0..1) where the pipeline sets them,
+        and `do_resize`, `do_normalize`.
+
+    Raises:
+        ConversionError: If a step or a setting is not supported, naming it.
+    """
+    steps = _steps(test_pipeline, "test_pipeline")
+    arguments: dict[str, Any] = {"do_resize": False, "do_normalize": False}
+    found_augmentation = False
+    for step in steps:
+        kind = step.use("type")
+        if kind == "LoadImageFromFile":
+            step.require("to_float32", False, True, default=False)
+            step.require("color_type", "color", default="color")
+            step.ignore("file_client_args", "imdecode_backend")
+            step.finish()
+        elif kind == "MultiScaleFlipAug":
+            found_augmentation = True
+            arguments.update(_augmentation_arguments(step))
+        elif kind not in _NEUTRAL_STEPS:
+            raise ConversionError(f"{step.where}: the step {kind!r} is not supported.")
+    if not found_augmentation:
+        raise ConversionError("test_pipeline: expected a step MultiScaleFlipAug that holds the others, found none.")
+    return arguments
+
+
+def _augmentation_arguments(step: OriginalFields) -> dict[str, Any]:
+    arguments: dict[str, Any] = {}
+    scale = _image_scale(step)
+    step.ignore("img_ratios", "flip", "flip_direction")
+    for transform in _steps(step.use("transforms"), f"{step.where}.transforms"):
+        kind = transform.use("type")
+        if kind == "Resize":
+            arguments.update(_resize_arguments(transform, scale))
+        elif kind == "Normalize":
+            transform.require("to_rgb", True, default=True)
+            arguments["do_normalize"] = True
+            arguments["image_mean"] = _per_channel(transform, "mean")
+            arguments["image_std"] = _per_channel(transform, "std")
+            transform.finish()
+        elif kind not in _NEUTRAL_STEPS:
+            raise ConversionError(f"{transform.where}: the step {kind!r} is not supported.")
+    step.finish()
+    return arguments
+
+
+def _resize_arguments(transform: OriginalFields, scale: tuple[int, int]) -> dict[str, Any]:
+    transform.require("ratio_range", None, default=None)
+    transform.require("img_scale", None, default=None)
+    transform.ignore("multiscale_mode")
+    keep_ratio = transform.use_bool("keep_ratio", True)
+    minimum_short_edge = transform.use("min_size", None)
+    transform.finish()
+    if not keep_ratio:
+        # mmcv writes sizes as (width, height).
+        return {"do_resize": True, "size": {"height": scale[1], "width": scale[0]}}
+    arguments: dict[str, Any] = {
+        "do_resize": True,
+        "size": {"shortest_edge": min(scale), "longest_edge": max(scale)},
+    }
+    if minimum_short_edge is not None:
+        arguments["minimum_short_edge"] = transform.use_int("min_size")
+    return arguments
+
+
+def _image_scale(step: OriginalFields) -> tuple[int, int]:
+    value = step.use("img_scale")
+    if isinstance(value, Sequence) and len(value) == 1 and isinstance(value[0], Sequence):
+        value = value[0]
+    if not (isinstance(value, Sequence) and len(value) == 2 and all(isinstance(side, int) for side in value)):
+        raise ConversionError(f"{step.where}.img_scale: expected one pair of whole numbers, found {value!r}.")
+    return (value[0], value[1])
+
+
+def _per_channel(transform: OriginalFields, name: str) -> list[float]:
+    values = transform.use(name)
+    if not (isinstance(values, Sequence) and len(values) == 3 and all(isinstance(v, (int, float)) for v in values)):
+        raise ConversionError(f"{transform.where}.{name}: expected three numbers, found {values!r}.")
+    # Rounded so that 123.675 reads 0.485; the difference is far below float32's resolution.
+    return [round(value / _PIXEL_MAXIMUM, 12) for value in values]
+
+
+def _steps(values: Any, where: str) -> list[OriginalFields]:
+    if not isinstance(values, Sequence) or isinstance(values, (str, bytes, Mapping)):
+        raise ConversionError(f"{where}: expected a list of steps, found {values!r}.")
+    return [OriginalFields(step, f"{where}[{index}]") for index, step in enumerate(values)]
+
+
+__all__ = ["image_processor_arguments"]

@@ -1,0 +1,215 @@
+"""Starts an encoder from ImageNet weights: by timm model name, or from a local file in timm's or mmseg's naming."""
+
+import difflib
+import math
+import re
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import nn
+
+from conversion.errors import ConversionError
+from conversion.key_mapping import Rule, drop, match_keys
+from conversion.mmseg_vit import MMSEG_VIT_RULES, TIMM_VIT_RULES
+from conversion.safe_loading import load_checkpoint_file
+from segvit_hf.encoders.configuration_vit import ViTEncoderConfig
+from segvit_hf.encoders.position_embeddings import resize_position_embeddings
+from segvit_hf.encoders.vit import ViTEncoder
+
+_FILE_SUFFIXES = (".pth", ".pt", ".bin", ".tar", ".safetensors", ".npz")
+_NO_CLASSIFIER = "the classifier of the pretraining task"
+_HEAD_RULES = (
+    drop("head.{rest}", _NO_CLASSIFIER),
+    drop("head_dist.{rest}", _NO_CLASSIFIER),
+    drop("fc_norm.{rest}", _NO_CLASSIFIER),
+    drop("pre_logits.{rest}", _NO_CLASSIFIER),
+)
+
+
+def load_pretrained_encoder(model: nn.Module, source: str | Path) -> dict[str, str]:
+    """
+    Fills a model's encoder with ImageNet weights, in place.
+
+    Position embeddings are resized to the model's patch grid as mmsegmentation does (the configuration's
+    interpolation, align_corners False); classifiers are dropped, and so is a final norm that the encoder lacks.
+
+    Args:
+        model: A model with a `ViTEncoder` as `.encoder`, or a `ViTEncoder`.
+        source: A timm model name such as `"vit_base_patch16_384"` (fetched by timm), or a local `.pth`,
+            `.safetensors` or `.npz` file with timm's names; mmsegmentation's names and the `.npz` files of Google's
+            JAX ViTs are read too.
+
+    Returns:
+        Every key of the source to our parameter name (what was changed on the way in brackets), or to
+        "dropped: <reason>".
+
+    Raises:
+        ConversionError: If the source cannot be read, or its weights are not those of such an encoder (the message
+            lists the keys, with expected and found shapes).
+    """
+    encoder = model if isinstance(model, ViTEncoder) else getattr(model, "encoder", None)
+    if not isinstance(encoder, ViTEncoder):
+        raise ConversionError(f"{type(model).__name__}: expected a model with a plain ViT as its encoder.")
+    config = encoder.config
+    weights = _without_prefix(_read(source, config))
+    rules = [*_rules(weights), *_HEAD_RULES]
+    if not config.use_final_norm:
+        rules = [drop(rule.original, "the encoder has no final norm") if _is_norm(rule) else rule for rule in rules]
+    notes: dict[str, str] = {}
+    if "dist_token" in weights and not config.use_distillation_token:
+        rules = [
+            drop("dist_token", "the encoder has no distillation token") if rule.original == "dist_token" else rule
+            for rule in rules
+        ]
+    _check_patch_embedding(weights, config)
+    if "pos_embed" in weights:
+        weights["pos_embed"], notes["pos_embed"] = _fit_position_embeddings(weights, config)
+    parameters = dict(encoder.state_dict())
+    expected = {name: tensor.shape for name, tensor in parameters.items()}
+    match = match_keys(weights, expected, rules, model_name=f"ViT encoder ({source})")
+    with torch.no_grad():
+        for name, key in match.sources.items():
+            parameters[name].copy_(weights[key])
+    prefix = "" if encoder is model else "encoder."
+    return {key: _line(prefix, value, notes.get(key, "")) for key, value in match.report.items()}
+
+
+def _line(prefix: str, value: str, note: str) -> str:
+    if value.startswith("dropped: "):
+        return value
+    return f"{prefix}{value}" + (f" ({note})" if note else "")
+
+
+def _is_norm(rule: Rule) -> bool:
+    return rule.ours is not None and rule.ours.startswith("norm.")
+
+
+def _rules(weights: Mapping[str, torch.Tensor]) -> tuple[Rule, ...]:
+    is_mmseg = any(re.match(r"layers\.\d+\.", key) for key in weights)
+    return MMSEG_VIT_RULES if is_mmseg else TIMM_VIT_RULES
+
+
+def _read(source: str | Path, config: ViTEncoderConfig) -> dict[str, torch.Tensor]:
+    path = Path(source)
+    if path.is_file():
+        if path.suffix == ".safetensors":
+            return _read_safetensors(path)
+        if path.suffix == ".npz":
+            return _read_npz(path, config)
+        return load_checkpoint_file(path).state_dict
+    if path.suffix in _FILE_SUFFIXES or isinstance(source, Path) or "/" in str(source) or path.is_dir():
+        raise ConversionError(f"{source}: no such file. Expected a file of weights or the name of a timm model.")
+    return _from_timm(str(source))
+
+
+def _from_timm(name: str) -> dict[str, torch.Tensor]:
+    import timm  # here, because it is slow to import and most sources are files
+
+    architecture = name.split(".", 1)[0]
+    if not timm.is_model(architecture):
+        close = difflib.get_close_matches(architecture, timm.list_models("*vit*") + timm.list_models("deit*"), n=3)
+        advice = f" Did you mean {' or '.join(close)}?" if close else ""
+        raise ConversionError(f"{name!r} is neither a file nor the name of a timm model.{advice}")
+    try:
+        return timm.create_model(name, pretrained=True, num_classes=0).state_dict()
+    except Exception as error:  # timm passes on whatever its download raises
+        raise ConversionError(
+            f"timm could not give the weights of {name!r} ({' '.join(str(error).split())[:300]}). Without network, "
+            "pass a local file with these weights (.pth, .safetensors or .npz)."
+        ) from error
+
+
+def _read_safetensors(path: Path) -> dict[str, torch.Tensor]:
+    try:
+        return load_file(path)
+    except SafetensorError as error:
+        raise ConversionError(f"{path}: expected a safetensors file ({error}).") from error
+
+
+def _read_npz(path: Path, config: ViTEncoderConfig) -> dict[str, torch.Tensor]:
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            names = list(archive.files)
+            if not any(name.startswith("Transformer/") for name in names):
+                return {name: torch.from_numpy(archive[name]) for name in names}
+            shapes = {
+                "tokens": archive["Transformer/posembed_input/pos_embedding"].shape[1],
+                "patch_size": archive["embedding/kernel"].shape[0],
+                "hidden_size": archive["embedding/kernel"].shape[-1],
+                "intermediate_size": archive["Transformer/encoderblock_0/MlpBlock_3/Dense_0/kernel"].shape[-1],
+            }
+    except (ValueError, OSError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise ConversionError(f"{path}: expected an .npz file of ViT weights ({error}).") from error
+    return _read_jax(path, config, shapes, depth=sum(bool(re.search(r"_\d+/LayerNorm_0/scale$", n)) for n in names))
+
+
+def _read_jax(path: Path, config: ViTEncoderConfig, shapes: dict[str, int], depth: int) -> dict[str, torch.Tensor]:
+    """Google's naming: timm knows how to read it."""
+    from timm.models.vision_transformer import VisionTransformer
+
+    vit = VisionTransformer(
+        img_size=math.isqrt(shapes["tokens"] - 1) * shapes["patch_size"],
+        patch_size=shapes["patch_size"],
+        embed_dim=shapes["hidden_size"],
+        depth=depth,
+        num_heads=config.num_attention_heads,
+        mlp_ratio=shapes["intermediate_size"] / shapes["hidden_size"],
+        num_classes=0,
+    )
+    vit.load_pretrained(str(path))
+    return vit.state_dict()
+
+
+def _without_prefix(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    for prefix in ("backbone.", "encoder."):
+        if f"{prefix}pos_embed" in weights:
+            return {key.removeprefix(prefix): value for key, value in weights.items() if key.startswith(prefix)}
+    return dict(weights)
+
+
+def _check_patch_embedding(weights: Mapping[str, torch.Tensor], config: ViTEncoderConfig) -> None:
+    for key in ("patch_embed.proj.weight", "patch_embed.projection.weight"):
+        if key in weights:
+            expected = [config.hidden_size, config.num_channels, config.patch_size, config.patch_size]
+            if list(weights[key].shape) != expected:
+                raise ConversionError(
+                    f"{key}: expected {expected} (hidden_size, num_channels, patch_size, patch_size), found "
+                    f"{list(weights[key].shape)}. The weights are those of another size of ViT."
+                )
+
+
+def _fit_position_embeddings(
+    weights: Mapping[str, torch.Tensor], config: ViTEncoderConfig
+) -> tuple[torch.Tensor, str]:
+    embeddings = weights["pos_embed"].float()
+    num_prefix_tokens = int("cls_token" in weights) + int("dist_token" in weights)
+    side = math.isqrt(embeddings.shape[1] - num_prefix_tokens)
+    if embeddings.ndim != 3 or side * side + num_prefix_tokens != embeddings.shape[1]:
+        raise ConversionError(
+            f"pos_embed: expected embeddings of {num_prefix_tokens} token(s) and a square patch grid, found shape "
+            f"{list(embeddings.shape)}."
+        )
+    changes = []
+    if "dist_token" in weights and not config.use_distillation_token:
+        embeddings = torch.cat([embeddings[:, :1], embeddings[:, 2:]], dim=1)
+        num_prefix_tokens -= 1
+        changes.append("without the distillation token's row")
+    grid = config.patch_grid
+    if grid != (side, side):
+        embeddings = resize_position_embeddings(
+            embeddings,
+            num_prefix_tokens=num_prefix_tokens,
+            grid=(side, side),
+            new_grid=grid,
+            mode=config.position_embedding_interpolation,
+        )
+        changes.append(f"resized from {side}x{side} to {grid[0]}x{grid[1]} patches")
+    return embeddings, ", ".join(changes)
+
+
+__all__ = ["load_pretrained_encoder"]

@@ -1,0 +1,111 @@
+"""Registers the architectures with the Auto classes, and writes the thin file for trust_remote_code users."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from transformers import (
+    AutoConfig,
+    AutoImageProcessor,
+    AutoModelForSemanticSegmentation,
+    PreTrainedConfig,
+    PreTrainedModel,
+)
+
+from segvit_hf._compat import MODEL_FOR_SEMANTIC_SEGMENTATION_MAPPING_NAMES
+from segvit_hf.models.segvit.configuration_segvit import SegVitConfig
+from segvit_hf.models.segvit.image_processing_segvit import SegVitImageProcessor, SegVitImageProcessorPil
+from segvit_hf.models.segvit.modeling_segvit import SegVitForSemanticSegmentation
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """The classes of one architecture."""
+
+    config: type[PreTrainedConfig]
+    semantic_segmentation: type[PreTrainedModel]
+    image_processor: type
+    image_processor_pil: type
+
+
+ARCHITECTURES = (
+    Architecture(
+        config=SegVitConfig,
+        semantic_segmentation=SegVitForSemanticSegmentation,
+        image_processor=SegVitImageProcessor,
+        image_processor_pil=SegVitImageProcessorPil,
+    ),
+)
+
+
+def register_architectures() -> None:
+    """Makes `AutoConfig`, `AutoModelForSemanticSegmentation` and `AutoImageProcessor` know every architecture."""
+    for architecture in ARCHITECTURES:
+        config = architecture.config
+        AutoConfig.register(config.model_type, config, exist_ok=True)
+        AutoModelForSemanticSegmentation.register(config, architecture.semantic_segmentation, exist_ok=True)
+        AutoImageProcessor.register(
+            config,
+            image_processor_classes={
+                "torchvision": architecture.image_processor,
+                "pil": architecture.image_processor_pil,
+            },
+            exist_ok=True,
+        )
+        # The image-segmentation pipeline compares class names with this table and logs an error for any other.
+        MODEL_FOR_SEMANTIC_SEGMENTATION_MAPPING_NAMES[config.model_type] = architecture.semantic_segmentation.__name__
+
+
+def add_remote_code(folder: str | Path) -> None:
+    """
+    Lets a saved model load with `trust_remote_code=True` where `segvit_hf` is installed but was not imported.
+
+    Writes `segvit_hf_auto.py`, which only imports our classes, and an `auto_map` into config.json and
+    preprocessor_config.json.
+
+    Args:
+        folder: A folder written by `save_pretrained`.
+
+    Raises:
+        FileNotFoundError: `folder` has no config.json.
+        ValueError: The configuration is not of one of our architectures.
+    """
+    folder = Path(folder)
+    config_file = folder / "config.json"
+    if not config_file.is_file():
+        raise FileNotFoundError(f"{config_file}: expected the configuration that save_pretrained writes.")
+    model_type = json.loads(config_file.read_text()).get("model_type")
+    architectures = {architecture.config.model_type: architecture for architecture in ARCHITECTURES}
+    if model_type not in architectures:
+        raise ValueError(f"{config_file}: expected a model_type among {sorted(architectures)}, found {model_type!r}.")
+    architecture = architectures[model_type]
+    module = "segvit_hf_auto"
+    model_classes = {
+        "AutoConfig": architecture.config.__name__,
+        "AutoModelForSemanticSegmentation": architecture.semantic_segmentation.__name__,
+    }
+    names = [*model_classes.values(), architecture.image_processor.__name__, architecture.image_processor_pil.__name__]
+    imports = "".join(f"    {name},\n" for name in names)
+    _write(
+        folder / f"{module}.py",
+        '"""Loads the classes of the segvit_hf package (pip install segvit-hf)."""\n\n'
+        f"from segvit_hf import (\n{imports})\n\n__all__ = {json.dumps(names)}\n",
+    )
+    _add_auto_map(config_file, {auto: f"{module}.{name}" for auto, name in model_classes.items()})
+    processor_file = folder / "preprocessor_config.json"
+    if processor_file.is_file():
+        _add_auto_map(processor_file, {"AutoImageProcessor": f"{module}.{architecture.image_processor.__name__}"})
+
+
+def _add_auto_map(file: Path, auto_map: dict[str, str]) -> None:
+    content = json.loads(file.read_text())
+    _write(file, json.dumps({**content, "auto_map": auto_map}, indent=2, sort_keys=True) + "\n")
+
+
+def _write(file: Path, text: str) -> None:
+    temporary = file.with_name(file.name + ".tmp")
+    temporary.write_text(text)
+    temporary.replace(file)
+
+
+__all__ = ["ARCHITECTURES", "Architecture", "add_remote_code", "register_architectures"]

@@ -1,0 +1,70 @@
+"""The rule language of key maps, and the errors of `match_keys`."""
+
+import pytest
+import torch
+
+from conversion.errors import ConversionError
+from conversion.key_mapping import MAX_KEYS_SHOWN, drop, match_keys, original_name, rename, rename_key, under
+
+RULES = (
+    drop("old.{rest}", "no longer used"),
+    *under("head.decoder_{stage+1}.", "decoder.{stage}.", [rename("linear{number}.{rest}", "fc{number}.{rest}")]),
+    rename("q.weight", "queries.weight"),
+)
+
+
+@pytest.mark.parametrize(
+    ("key", "expected"),
+    [
+        ("head.decoder_1.linear2.weight", "decoder.0.fc2.weight"),
+        ("head.decoder_12.linear1.bias", "decoder.11.fc1.bias"),
+        ("q.weight", "queries.weight"),
+        ("old.q.weight", "dropped: no longer used"),
+        ("head.decoder_0.linear1.bias", None),
+        ("head.decoder_x.linear1.bias", None),
+        ("qxweight", None),
+        ("q.weight.more", None),
+    ],
+)
+def test_names_follow_the_first_rule_that_fits_all_of_them(key: str, expected: str | None) -> None:
+    assert rename_key(key, RULES) == expected
+
+
+def test_rules_read_backwards() -> None:
+    assert original_name("decoder.3.fc2.bias", RULES) == "head.decoder_4.linear2.bias"
+    assert original_name("no.such.name", RULES) is None
+
+
+def shapes(**named: list[int]) -> dict[str, torch.Size]:
+    return {name.replace("__", "."): torch.Size(shape) for name, shape in named.items()}
+
+
+def test_a_complete_match_reports_every_key() -> None:
+    state_dict = {"q.weight": torch.zeros(2, 3), "old.thing": torch.zeros(1)}
+    match = match_keys(state_dict, shapes(queries__weight=[2, 3]), RULES, model_name="Model")
+    assert match.sources == {"queries.weight": "q.weight"}
+    assert match.report == {"q.weight": "queries.weight", "old.thing": "dropped: no longer used"}
+
+
+def test_errors_list_missing_unexpected_and_misshapen_keys_together() -> None:
+    state_dict = {"q.weight": torch.zeros(2, 4), "stranger": torch.zeros(7)}
+    expected = {**shapes(queries__weight=[2, 3]), "decoder.0.fc1.bias": torch.Size([5])}
+    with pytest.raises(ConversionError) as error:
+        match_keys(state_dict, expected, RULES, model_name="Model")
+    message = str(error.value)
+    assert "missing (1):\n  head.decoder_1.linear1.bias [5]" in message
+    assert "unexpected (1):\n  stranger [7]" in message
+    assert "wrong shape (1):\n  q.weight: expected [2, 3], found [2, 4]" in message
+
+
+def test_two_keys_for_one_weight_are_an_error() -> None:
+    rules = (rename("a.weight", "queries.weight"), *RULES)
+    state_dict = {"a.weight": torch.zeros(1), "q.weight": torch.zeros(1)}
+    with pytest.raises(ConversionError, match=r"q\.weight \[1\] \(the same weight as a\.weight\)"):
+        match_keys(state_dict, shapes(queries__weight=[1]), rules, model_name="Model")
+
+
+def test_long_lists_are_cut_and_counted() -> None:
+    state_dict = {f"stranger{index}": torch.zeros(1) for index in range(MAX_KEYS_SHOWN + 5)}
+    with pytest.raises(ConversionError, match=r"unexpected \(35\):(.|\n)*and 5 more"):
+        match_keys(state_dict, {}, RULES, model_name="Model")

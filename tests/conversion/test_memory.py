@@ -1,0 +1,62 @@
+"""Converting a file takes little more memory than its weights, however much else the file holds."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from conversion.convert import FAMILIES, expected_shapes
+from conversion.key_mapping import original_name
+from conversion.released_checkpoints import get_released_checkpoint
+
+# Converts argv[2] with the configuration argv[1] to argv[3] and prints by how many KiB the peak of resident memory
+# rose. (ru_maxrss would not do: a child process inherits its parent's.)
+CONVERT = """
+import argparse, re, sys
+import conversion.cli
+
+def peak():
+    return int(re.search(r"VmHWM:\\s+(\\d+) kB", open("/proc/self/status").read())[1])
+
+parser = argparse.ArgumentParser()
+conversion.cli.add_parser(parser.add_subparsers())
+words = ["convert", "--family", "segvit", "--config", sys.argv[1], sys.argv[2], "--output", sys.argv[3]]
+arguments = parser.parse_args(words)
+before = peak()
+arguments.run(arguments)
+print("peak", peak() - before)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads the peak of memory from Linux's /proc")
+def test_peak_memory_stays_below_twice_the_weights(tmp_path: Path) -> None:
+    original = get_released_checkpoint("segvit-vit-b-ade20k").original
+    original["model"]["backbone"].update(num_layers=3, out_indices=[0, 1, 2])
+    plan = FAMILIES["segvit"].plan_conversion({}, original)
+    weights: dict[str, torch.Tensor] = {}
+    for name, shape in expected_shapes(plan).items():
+        key = original_name(name, plan.rules)
+        assert key is not None, name
+        weights[key] = torch.full(shape, 0.5)
+    size = sum(weight.nbytes for weight in weights.values())
+    moments = {index: {"exp_avg": w + 0, "exp_avg_sq": w + 0} for index, w in enumerate(weights.values())}
+    torch.save({"state_dict": weights, "optimizer": {"state": moments}}, tmp_path / "weights.pth")
+    (tmp_path / "original.json").write_text(json.dumps(original))
+    file_size = (tmp_path / "weights.pth").stat().st_size
+    assert file_size > 3 * size > 450e6
+    del weights, moments
+
+    arguments = [str(tmp_path / name) for name in ("original.json", "weights.pth", "converted")]
+    result = subprocess.run(
+        [sys.executable, "-c", CONVERT, *arguments],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"},
+    )
+    peak = int(result.stdout.split("peak ")[-1]) * 1024
+    assert size * 0.8 < peak < size * 1.5, f"peak {peak / 1e6:.0f} MB for {size / 1e6:.0f} MB of weights"

@@ -1,0 +1,59 @@
+"""The cards in model_cards/ are those of the table, and their metadata is valid."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+from huggingface_hub import ModelCard
+
+from conversion.model_card import conversion_summary, main, own_model_card, released_model_card
+from conversion.released_checkpoints import RELEASED_CHECKPOINTS, ReleasedCheckpoint
+
+CARDS = Path(__file__).parents[2] / "model_cards"
+each_checkpoint = pytest.mark.parametrize("checkpoint", RELEASED_CHECKPOINTS, ids=lambda checkpoint: checkpoint.name)
+
+
+@each_checkpoint
+def test_the_cards_are_up_to_date(checkpoint: ReleasedCheckpoint) -> None:
+    card = (CARDS / f"{checkpoint.name}.md").read_text(encoding="utf-8")
+    assert card == released_model_card(checkpoint), "run `python -m conversion.model_card --output model_cards`"
+
+
+def test_there_is_no_card_without_a_checkpoint() -> None:
+    assert {file.stem for file in CARDS.glob("*.md")} == {checkpoint.name for checkpoint in RELEASED_CHECKPOINTS}
+
+
+def test_the_command_writes_all_cards(tmp_path: Path) -> None:
+    assert main(["--output", str(tmp_path / "cards")]) == 0
+    assert len(list((tmp_path / "cards").iterdir())) == len(RELEASED_CHECKPOINTS)
+
+
+@each_checkpoint
+def test_metadata_and_published_numbers(checkpoint: ReleasedCheckpoint) -> None:
+    text = released_model_card(checkpoint)
+    metadata = ModelCard(text).data.to_dict()
+    assert metadata == yaml.safe_load(text.split("---\n")[1])
+    assert metadata["license"] == "other"
+    assert metadata["license_link"].startswith("https://")
+    assert metadata["pipeline_tag"] == "image-segmentation"
+    assert metadata["base_model"] == checkpoint.repository
+    assert metadata["datasets"] == [checkpoint.dataset_id]
+    assert f"| {checkpoint.miou_single_scale} | {checkpoint.miou_multi_scale} |" in text
+    assert "not measured again" in text
+    assert "non-commercial" in text
+    assert "@inproceedings{zhang2022segvit" in text
+
+
+def test_a_card_of_a_users_own_file_claims_nothing() -> None:
+    text = own_model_card("segvit", "latest.pth", "Converted by hand.", "mine")
+    assert ModelCard(text).data.to_dict()["license"] == "unknown"
+    assert "mIoU" not in text
+    assert "latest.pth" in text
+
+
+def test_the_conversion_summary_counts_and_explains() -> None:
+    provenance = {"segvit_hf_version": "1.0", "file": "a.pth", "size_in_bytes": 12, "sha256": "abc"}
+    report = {"a": "b", "c": "dropped: no use", "d": "dropped: no use"}
+    text = conversion_summary(report, provenance)
+    assert "1 of 3 entries" in text
+    assert "2 were dropped (no use)" in text

@@ -1,0 +1,221 @@
+"""`convert_checkpoint` for SegViT: what it builds, and which weights and configurations it refuses."""
+
+import copy
+import re
+from typing import Any
+
+import pytest
+import torch
+
+from conversion import ConversionError, convert_checkpoint
+from segvit_hf import SegVitForSemanticSegmentation, SegVitImageProcessor
+from tests.reference import assert_close_to_reference, load_case
+
+
+def convert(name: str = "tiny-atm3", **changes: Any) -> Any:
+    case = load_case("segvit", name)
+    arch = copy.deepcopy(case.arch)
+    for path, value in changes.items():
+        *sections, field = path.split("__")
+        target = arch
+        for section in sections:
+            target = target[section]
+        target[field] = value
+    return convert_checkpoint("segvit", case.state_dict(), {"model": arch})
+
+
+@pytest.mark.parametrize("name", ["tiny-atm3", "tiny-atm1-firststage", "tiny-tpn", "tiny-tpn-2layers"])
+def test_the_converted_model_computes_the_originals_logits(name: str) -> None:
+    case = load_case("segvit", name)
+    converted = convert(name)
+    assert isinstance(converted.model, SegVitForSemanticSegmentation)
+    assert isinstance(converted.image_processor, SegVitImageProcessor)
+    assert not converted.model.training
+    assert {parameter.dtype for parameter in converted.model.parameters()} == {torch.float32}
+    with torch.no_grad():
+        assert_close_to_reference(converted.model(case.pixel_values()).logits, case, "logits")
+
+
+def test_the_report_says_what_became_of_every_key() -> None:
+    case = load_case("segvit", "tiny-tpn")
+    converted = convert("tiny-tpn")
+    parameters = dict(converted.model.named_parameters())
+    used = {name for name in converted.report.values() if not name.startswith("dropped: ")}
+    assert set(converted.report) == set(case.state_dict())
+    assert used == set(parameters)
+    assert converted.report["decode_head.input_proj_1.weight"] == "decoder.stages.0.input_projection.weight"
+    assert converted.report["decode_head.atm.q.weight"] == "decoder.atm.class_queries.weight"
+    assert converted.report["decode_head.loss_decode.criterion.empty_weight"].startswith("dropped: class weights")
+
+
+def test_half_precision_weights_become_float32() -> None:
+    case = load_case("segvit", "tiny-atm1")
+    state_dict = {key: weight.half() for key, weight in case.state_dict().items()}
+    model = convert_checkpoint("segvit", state_dict, {"model": case.arch}).model
+    assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
+    assert torch.equal(model.decoder.class_queries.weight, state_dict["decode_head.q.weight"].float())
+
+
+def test_a_converted_model_can_be_trained() -> None:
+    model = convert("tiny-atm1").model.train()
+    labels = torch.randint(0, 6, (2, 64, 64))
+    model(torch.randn(2, 3, 64, 64), labels=labels).loss.backward()
+    assert model.encoder.embeddings.patch_embeddings.weight.grad is not None
+
+
+def test_classes_and_palette_are_stored_in_the_configuration() -> None:
+    case = load_case("segvit", "tiny-atm1")
+    original = {"model": case.arch, "classes": list("abcdef"), "palette": [(i, i, i) for i in range(6)]}
+    config = convert_checkpoint("segvit", case.state_dict(), original).model.config
+    assert config.id2label == dict(enumerate("abcdef"))
+    assert config.label2id["f"] == 5
+    assert config.palette[5] == [5, 5, 5]
+
+
+@pytest.mark.parametrize(("key", "count"), [("classes", 5), ("palette", 7)])
+def test_as_many_names_and_colours_as_classes(key: str, count: int) -> None:
+    case = load_case("segvit", "tiny-atm1")
+    values: list[Any] = [str(i) for i in range(count)] if key == "classes" else [(0, 0, 0)] * count
+    with pytest.raises(ConversionError, match=rf"{key}: expected 6 .* found {count}"):
+        convert_checkpoint("segvit", case.state_dict(), {"model": case.arch, key: values})
+
+
+def test_loss_weights_are_multiplied_by_the_overall_weight() -> None:
+    config = convert(decode_head__loss_decode={**load_case("segvit", "tiny-atm3").arch["decode_head"]["loss_decode"],
+                                               "loss_weight": 0.5, "dec_layers": 2}).model.config  # fmt: skip
+    assert (config.class_loss_weight, config.mask_loss_weight, config.dice_loss_weight) == (0.5, 10.0, 0.5)
+    assert config.num_supervised_outputs == 2
+
+
+def test_whole_mode_has_no_sliding_window() -> None:
+    assert convert(test_cfg={"mode": "whole"}).model.config.sliding_window is None
+
+
+def test_raw_configurations_get_the_originals_defaults() -> None:
+    case = load_case("segvit", "tiny-atm3")
+    arch = copy.deepcopy(case.arch)
+    for field in ("act_cfg", "patch_norm", "num_fcs", "norm_eval", "with_cp", "mlp_ratio", "qkv_bias"):
+        del arch["backbone"][field]
+    for field in ("CE_loss", "act_cfg", "ignore_index", "align_corners", "sampler", "use_proj"):
+        del arch["decode_head"][field]
+    arch["type"] = arch.pop("segmentor")
+    resolved, raw = (
+        convert_checkpoint("segvit", case.state_dict(), {"model": model}).model.config.to_dict()
+        for model in (case.arch, arch)
+    )
+    assert raw == resolved
+
+
+def test_a_norm_without_epsilon_has_torchs() -> None:
+    assert convert(backbone__norm_cfg={"type": "LN"}).model.config.layer_norm_eps == 1e-5
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"decode_head__CE_loss": True}, r"model\.decode_head\.CE_loss = True is not supported: expected False"),
+        ({"decode_head__act_cfg": {"type": "GELU"}}, r"model\.decode_head\.act_cfg"),
+        ({"decode_head__type": "SegformerHead"}, r"model\.decode_head\.type = 'SegformerHead'"),
+        ({"decode_head__align_corners": True}, r"model\.decode_head\.align_corners"),
+        ({"decode_head__loss_decode": {"type": "CrossEntropyLoss"}}, r"model\.decode_head\.loss_decode\.type"),
+        ({"decode_head__surprise": 3}, r"model\.decode_head: fields .*'surprise' = 3"),
+        ({"decode_head__in_channels": 7}, r"model\.decode_head\.in_channels = 7"),
+        ({"backbone__norm_cfg": {"type": "BN"}}, r"model\.backbone\.norm_cfg\.type = 'BN'"),
+        ({"backbone__act_cfg": {"type": "ReLU"}}, r"model\.backbone\.act_cfg"),
+        ({"backbone__patch_norm": True}, r"model\.backbone\.patch_norm"),
+        ({"backbone__type": "SwinTransformer"}, r"model\.backbone\.type"),
+        ({"backbone__embed_dims": "48"}, r"model\.backbone\.embed_dims: expected a whole number, found '48'"),
+        ({"auxiliary_head": {"type": "FCNHead"}}, r"model\.auxiliary_head"),
+        ({"test_cfg": {"mode": "slide", "crop_size": [64, 64]}}, r"model\.test_cfg: the field 'stride' is missing"),
+        ({"test_cfg": {"mode": "tiles"}}, r"model\.test_cfg\.mode = 'tiles'"),
+        ({"surprise": None}, r"model: fields .*'surprise'"),
+        ({"backbone__num_heads": 7}, "num_attention_heads"),
+    ],
+)
+def test_unsupported_configurations_are_named(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConversionError, match=message):
+        convert(**changes)
+
+
+@pytest.mark.parametrize("original", [{}, {"backbone": {}}, [], {"model": None}])
+def test_originals_of_another_form_are_refused(original: Any) -> None:
+    with pytest.raises(ConversionError, match="expected"):
+        convert_checkpoint("segvit", load_case("segvit", "tiny-atm3").state_dict(), original)
+
+
+def test_the_class_count_is_read_from_the_weights() -> None:
+    loss = {**load_case("segvit", "tiny-atm3").arch["decode_head"]["loss_decode"], "num_classes": 8}
+    message = r"The configuration has 8 classes .* the weights have 7 \(rows of decode_head\.q\.weight\)"
+    with pytest.raises(ConversionError, match=message):
+        convert(decode_head__num_classes=8, decode_head__loss_decode=loss)
+
+
+def test_missing_unexpected_and_misshapen_keys_are_all_listed() -> None:
+    case = load_case("segvit", "tiny-atm3")
+    state_dict = case.state_dict()
+    del state_dict["backbone.layers.3.ffn.layers.0.0.bias"]
+    del state_dict["decode_head.decoder_2.layers.1.self_attn.in_proj_weight"]
+    state_dict["backbone.extra"] = torch.zeros(2)
+    state_dict["backbone.pos_embed"] = torch.zeros(1, 5, 48)
+    with pytest.raises(ConversionError) as error:
+        convert_checkpoint("segvit", state_dict, {"model": case.arch})
+    message = str(error.value)
+    assert "missing (2):" in message
+    assert "backbone.layers.3.ffn.layers.0.0.bias [192]" in message
+    assert "decode_head.decoder_2.layers.1.self_attn.in_proj_weight [72, 24]" in message
+    assert "unexpected (1):\n  backbone.extra [2]" in message
+    assert "backbone.pos_embed: expected [1, 17, 48], found [1, 5, 48]" in message
+
+
+@pytest.mark.parametrize("name", ["tiny-atm3", "tiny-tpn"])
+def test_any_single_missing_key_is_listed(name: str) -> None:
+    case = load_case("segvit", name)
+    complete = case.state_dict()
+    needed = [key for key in complete if "empty_weight" not in key]
+    # One entry of every kind: layer numbers aside, the names repeat.
+    kinds = {re.sub(r"\d+", "N", key): key for key in needed}
+    for key in kinds.values():
+        state_dict = {other: weight for other, weight in complete.items() if other != key}
+        with pytest.raises(ConversionError, match=rf"missing \(1\):\n  {re.escape(key)} \["):
+            convert_checkpoint("segvit", state_dict, {"model": case.arch})
+
+
+def test_deeper_weights_than_the_configuration_are_unexpected() -> None:
+    arch = copy.deepcopy(load_case("segvit", "tiny-atm3").arch)
+    arch["backbone"].update(num_layers=4, out_indices=[1, 2, 3])
+    with pytest.raises(ConversionError, match=r"unexpected \(24\):(.|\n)*backbone\.layers\.5"):
+        convert_checkpoint("segvit", load_case("segvit", "tiny-atm3").state_dict(), {"model": arch})
+
+
+@pytest.mark.parametrize(("weights", "configuration"), [("tiny-atm3", "tiny-tpn"), ("tiny-tpn", "tiny-atm3")])
+def test_shrunk_weights_and_others_are_not_mixed_up(weights: str, configuration: str) -> None:
+    with pytest.raises(ConversionError, match=r"Shrunk \(TPNATMHead\)"):
+        convert_checkpoint(
+            "segvit", load_case("segvit", weights).state_dict(), {"model": load_case("segvit", configuration).arch}
+        )
+
+
+@pytest.mark.parametrize(
+    ("keys", "description"),
+    [
+        (["backbone.blocks.0.attn.qkv.weight", "decode_head.conv_seg.weight"], "a SETR checkpoint"),
+        (["encoder.blocks.0.norm1.weight", "decoder.cls_emb"], "a Segmenter checkpoint"),
+        (["backbone.block1.0.global_attn.q.weight"], "an HLG checkpoint"),
+        (["backbone.level_embed", "backbone.spm.stem.0.weight", "backbone.blocks.0.gamma_1"], "a ViT-Adapter"),
+        (["blocks.0.attn.qkv.weight", "patch_embed.proj.weight"], "ImageNet weights of a ViT"),
+        (["backbone.layers.0.attn.attn.in_proj_weight"], "a ViT of mmsegmentation without any head"),
+        (["encoder.embeddings.position_embeddings"], "converted already"),
+    ],
+)
+def test_weights_of_another_family_are_recognised(keys: list[str], description: str) -> None:
+    arch = load_case("segvit", "tiny-atm3").arch
+    with pytest.raises(ConversionError, match=rf"family 'segvit', this looks like .*{description}"):
+        convert_checkpoint("segvit", {key: torch.zeros(1) for key in keys}, {"model": arch})
+
+
+def test_unknown_families_and_values_that_are_no_tensors_are_refused() -> None:
+    arch = load_case("segvit", "tiny-atm3").arch
+    with pytest.raises(ConversionError, match="Unknown family 'unet': expected one of segvit"):
+        convert_checkpoint("unet", {}, {"model": arch})
+    with pytest.raises(ConversionError, match=r"state_dict\['epoch'\]: expected a tensor, found int"):
+        convert_checkpoint("segvit", {"epoch": 3}, {"model": arch})  # type: ignore[dict-item]
