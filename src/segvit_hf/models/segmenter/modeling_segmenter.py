@@ -70,7 +70,8 @@ class SegmenterMaskTransformer(PreTrainedModel):
     def __init__(self, config: SegmenterConfig) -> None:
         super().__init__(config)
         width, num_labels = config.decoder_hidden_size, config.num_labels
-        assert width is not None and num_labels is not None  # the configuration fills what was left open
+        assert width is not None  # the configuration fills what was left open
+        assert num_labels is not None
         self.input_projection = nn.Linear(config.hidden_size, width)
         self.class_embeddings = nn.Parameter(torch.zeros(1, num_labels, width))
         last = max(config.decoder_num_layers - 1, 1)

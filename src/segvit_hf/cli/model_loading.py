@@ -1,0 +1,55 @@
+"""The arguments with which commands name a model, and loading it."""
+
+import argparse
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from transformers import AutoImageProcessor, AutoModelForSemanticSegmentation, PreTrainedModel
+
+from segvit_hf.image_processing import SemanticSegmentationProcessing
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A model in eval mode, on its device, and its image processor."""
+
+    model: PreTrainedModel
+    image_processor: Any
+
+
+def add_model_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds MODEL, --device and --dtype."""
+    parser.add_argument("model", metavar="MODEL", help="folder of a saved model, or its name on the Hub")
+    parser.add_argument("--device", help="cpu, cuda, cuda:1, mps, ... (default: the first accelerator, else the CPU)")
+    parser.add_argument(
+        "--dtype", choices=("float32", "float16", "bfloat16"), default="float32", help="precision (default: float32)"
+    )
+
+
+def load_model(arguments: argparse.Namespace) -> LoadedModel:
+    """
+    The model that `add_model_arguments`' arguments name.
+
+    Raises:
+        ValueError, OSError: It cannot be loaded, is none of this package's, or the device does not exist.
+    """
+    device = arguments.device
+    if device is None:
+        device = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else "cpu"
+    try:
+        device = torch.device(device)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:  # torch without CUDA raises an AssertionError
+        raise ValueError(f"--device {arguments.device}: {str(error).splitlines()[0]}") from error
+    model = AutoModelForSemanticSegmentation.from_pretrained(arguments.model, dtype=getattr(torch, arguments.dtype))
+    image_processor = AutoImageProcessor.from_pretrained(arguments.model)
+    if not isinstance(image_processor, SemanticSegmentationProcessing):
+        raise ValueError(
+            f"{arguments.model}: expected a model of segvit_hf, found one with the image processor "
+            f"{type(image_processor).__name__}."
+        )
+    return LoadedModel(model.to(device).eval(), image_processor)
+
+
+__all__ = ["LoadedModel", "add_model_arguments", "load_model"]

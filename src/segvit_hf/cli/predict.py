@@ -1,0 +1,267 @@
+"""`segvit-hf predict`: overlays and label maps of a photo, a folder or a video."""
+
+import argparse
+import sys
+import traceback
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tqdm import tqdm
+
+from segvit_hf.cli.model_loading import LoadedModel, add_model_arguments, load_model
+from segvit_hf.cli.palette import find_palette
+from segvit_hf.cli.photo_segmenter import PhotoSegmenter
+from segvit_hf.cli.prediction_inputs import PHOTO_SUFFIXES, PredictionInput, find_inputs, read_photo
+from segvit_hf.cli.prediction_outputs import (
+    FrameWriter,
+    LabelMapOutput,
+    OutputPlace,
+    OverlayOutput,
+    PredictionOutput,
+)
+from segvit_hf.video import WRITABLE_CODECS, VideoReader, require_av
+
+_DESCRIPTION = """\
+Segment a photo, all photos and videos below a folder, or a video frame by frame.
+
+  segvit-hf predict MODEL photo.jpg overlay.png
+  segvit-hf predict MODEL photos/ results/ --save both --palette ade20k
+  segvit-hf predict MODEL film.mp4 overlaid.mp4
+
+OUTPUT is a folder, or for a single photo or video and one kind of result also a file. With --save both the folder gets
+overlays/ and labels/. The label maps of a video are one PNG per frame.
+
+Files that cannot be read do not stop the others: they are listed at the end, and the exit status is 1."""
+
+EXIT_OK = 0
+EXIT_SOME_FAILED = 1
+
+
+@dataclass
+class PredictionReport:
+    """What became of the inputs."""
+
+    num_photos: int = 0
+    num_videos: int = 0
+    remarks: list[tuple[Path, str]] = field(default_factory=list)
+    failures: list[tuple[Path, str]] = field(default_factory=list)
+
+
+def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Adds the subcommand `predict`."""
+    parser = subparsers.add_parser(
+        "predict",
+        help="segment photos, folders and videos",
+        description=_DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add_model_arguments(parser)
+    parser.add_argument("input", metavar="INPUT", type=Path, help="photo, folder or video")
+    parser.add_argument("output", metavar="OUTPUT", type=Path, help="folder or file to write")
+    parser.add_argument(
+        "--save", choices=("overlay", "labels", "both"), default="overlay", help="what to write (default: overlay)"
+    )
+    parser.add_argument(
+        "--palette",
+        metavar="NAME|FILE",
+        help="colours: ade20k, cityscapes, pascal_context, coco_stuff, or a file of `name red green blue` lines "
+        "(default: those of the model, else generated ones)",
+    )
+    parser.add_argument("--alpha", type=float, default=0.5, help="opacity of the colours, 0 to 1 (default: 0.5)")
+    parser.add_argument("--no-legend", action="store_true", help="leave out the list of classes beside the photo")
+    parser.add_argument(
+        "--scales", metavar="FACTOR", type=float, nargs="+", default=[1.0], help="sizes to average over (default: 1)"
+    )
+    parser.add_argument(
+        "--size",
+        metavar="PIXELS",
+        type=int,
+        nargs="+",
+        help="resize photos to this short side and, as a second number, at most this long side (default: as the "
+        "model's image processor does)",
+    )
+    parser.add_argument("--flip", action="store_true", help="average over the mirrored photo as well")
+    parser.add_argument(
+        "--max-side",
+        metavar="PIXELS",
+        type=int,
+        help="segment larger photos at this size and enlarge the label map (default: as large as memory for the "
+        "logits allows, 2 GiB)",
+    )
+    parser.add_argument("--quiet", action="store_true", help="no progress bar")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """
+    Runs the subcommand.
+
+    Returns:
+        The exit status: 0, or 1 if a file could not be segmented.
+
+    Raises:
+        ValueError, OSError: Wrong arguments, or a model that cannot be loaded.
+    """
+    _check_numbers(arguments)
+    inputs = find_inputs(arguments.input, arguments.output)
+    if len(inputs) == 1 and inputs[0].is_video:
+        require_av()
+    _check_output(arguments, inputs)
+    loaded = load_model(arguments)
+    if arguments.size is not None:
+        loaded.image_processor.do_resize = True
+        loaded.image_processor.size = dict(zip(("shortest_edge", "longest_edge"), arguments.size, strict=False))
+    outputs = open_outputs(arguments, loaded, inputs)
+    segmenter = PhotoSegmenter(loaded, tuple(arguments.scales), arguments.flip, arguments.max_side)
+    report = predict_all(inputs, segmenter, outputs, quiet=arguments.quiet, show_traceback=_wants_traceback(arguments))
+    return print_report(report, len(inputs), arguments.output)
+
+
+def open_outputs(
+    arguments: argparse.Namespace, loaded: LoadedModel, inputs: Sequence[PredictionInput]
+) -> list[PredictionOutput]:
+    """
+    The kinds of results that the arguments ask for.
+
+    Raises:
+        ValueError, FileNotFoundError: `--palette` does not fit.
+    """
+    id2label = {int(index): str(name) for index, name in (loaded.model.config.id2label or {}).items()}
+    palette = getattr(loaded.model.config, "palette", None)
+    if arguments.palette is not None:
+        palette = find_palette(arguments.palette, len(id2label))
+
+    def place(kind: str) -> OutputPlace:
+        if arguments.save == "both":
+            return OutputPlace(arguments.output / kind)
+        return OutputPlace(arguments.output, _single_file(arguments, inputs))
+
+    outputs: list[PredictionOutput] = []
+    if arguments.save in ("overlay", "both"):
+        outputs.append(OverlayOutput(place("overlays"), id2label, palette, arguments.alpha, not arguments.no_legend))
+    if arguments.save in ("labels", "both"):
+        outputs.append(LabelMapOutput(place("labels"), len(id2label)))
+    return outputs
+
+
+def predict_all(
+    inputs: Sequence[PredictionInput],
+    segmenter: PhotoSegmenter,
+    outputs: Sequence[PredictionOutput],
+    *,
+    quiet: bool = False,
+    show_traceback: bool = False,
+) -> PredictionReport:
+    """Segments the inputs one by one; what goes wrong with one of them goes to the report."""
+    report = PredictionReport()
+    for item in tqdm(inputs, unit="file", disable=quiet or (len(inputs) == 1 and inputs[0].is_video)):
+        try:
+            if item.is_video:
+                predict_video(item, segmenter, outputs, quiet=quiet)
+                report.num_videos += 1
+            else:
+                remark = predict_photo(item, segmenter, outputs)
+                report.num_photos += 1
+                if remark:
+                    report.remarks.append((item.path, remark))
+        # Decoders raise all sorts of errors, and so does a device without memory; no file may stop the others.
+        except Exception as error:
+            if show_traceback:
+                traceback.print_exc()
+            report.failures.append((item.path, _first_line(error)))
+    return report
+
+
+def predict_photo(item: PredictionInput, segmenter: PhotoSegmenter, outputs: Sequence[PredictionOutput]) -> str:
+    """Segments one photo; returns a remark for the user, or nothing."""
+    photo, remark = read_photo(item.path)
+    label_map, size = segmenter(photo)
+    for output in outputs:
+        output.write_photo(item.name, photo, label_map)
+    if size != photo.shape[:2]:
+        shrunk = f"segmented at {size[1]}x{size[0]} instead of {photo.shape[1]}x{photo.shape[0]} (see --max-side)"
+        remark = f"{remark}; {shrunk}" if remark else shrunk
+    return remark
+
+
+def predict_video(
+    item: PredictionInput, segmenter: PhotoSegmenter, outputs: Sequence[PredictionOutput], *, quiet: bool = False
+) -> None:
+    """Segments a video frame by frame, each for itself; holds one frame at a time."""
+    with VideoReader(item.path) as video, ExitStack() as stack:
+        writers: list[FrameWriter] = [stack.enter_context(output.video(item.name, video)) for output in outputs]
+        for frame, time in tqdm(video, total=video.num_frames, unit="frame", disable=quiet, leave=False):
+            label_map, _ = segmenter(frame)
+            for write in writers:
+                write(frame, label_map, time)
+
+
+def print_report(report: PredictionReport, num_inputs: int, output: Path) -> int:
+    """Prints what was done; returns the exit status."""
+    counts = [
+        f"{number} {name}{'s' if number > 1 else ''}"
+        for number, name in ((report.num_photos, "photo"), (report.num_videos, "video"))
+        if number
+    ]
+    if counts:
+        print(f"{' and '.join(counts)} segmented: {output}")
+    for path, remark in report.remarks:
+        print(f"{path}: {remark}", file=sys.stderr)
+    if not report.failures:
+        return EXIT_OK
+    print(f"{len(report.failures)} of {num_inputs} files could not be segmented:", file=sys.stderr)
+    for path, reason in report.failures:
+        print(f"  {path}: {reason}", file=sys.stderr)
+    return EXIT_SOME_FAILED
+
+
+def _check_numbers(arguments: argparse.Namespace) -> None:
+    if not 0 <= arguments.alpha <= 1:
+        raise ValueError(f"--alpha must be from 0 to 1, found {arguments.alpha}.")
+    if min(arguments.scales) <= 0:
+        raise ValueError(f"--scales must be positive, found {arguments.scales}.")
+    if arguments.size is not None and (len(arguments.size) > 2 or min(arguments.size) < 1):
+        raise ValueError(f"--size: expected one or two positive numbers of pixels, found {arguments.size}.")
+    if arguments.size is not None and len(arguments.size) == 2 and arguments.size[0] > arguments.size[1]:
+        raise ValueError(f"--size: expected the short side first, found {arguments.size}.")
+    if arguments.max_side is not None and arguments.max_side < 1:
+        raise ValueError(f"--max-side must be at least 1, found {arguments.max_side}.")
+
+
+def _single_file(arguments: argparse.Namespace, inputs: Sequence[PredictionInput]) -> Path | None:
+    """OUTPUT, where it names a file and not a folder."""
+    if arguments.input.is_dir() or arguments.output.is_dir():
+        return None
+    suffixes = WRITABLE_CODECS if inputs[0].is_video else PHOTO_SUFFIXES
+    return arguments.output if arguments.output.suffix.lower() in suffixes else None
+
+
+def _check_output(arguments: argparse.Namespace, inputs: Sequence[PredictionInput]) -> None:
+    output = arguments.output
+    file = _single_file(arguments, inputs)
+    if file is None:
+        if output.exists() and not output.is_dir():
+            raise ValueError(f"{output}: expected a folder to write to, found a file.")
+        return
+    if file.resolve() == arguments.input.resolve():
+        raise ValueError(f"{file}: the result would replace the input.")
+    if arguments.save == "both":
+        raise ValueError(f"{file}: --save both writes several files: give a folder.")
+    if arguments.save == "labels" and inputs[0].is_video:
+        raise ValueError(f"{file}: the label maps of a video are one PNG per frame: give a folder.")
+    if arguments.save == "labels" and file.suffix.lower() not in (".png", ".tif", ".tiff", ".bmp"):
+        raise ValueError(f"{file}: label maps need a format without loss, such as .png.")
+
+
+def _wants_traceback(arguments: argparse.Namespace) -> bool:
+    return bool(getattr(arguments, "traceback", False))
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
+
+
+__all__ = ["PredictionReport", "add_parser", "open_outputs", "predict_all", "run"]

@@ -1,0 +1,220 @@
+"""`segvit-hf predict` writes overlays and label maps; files that cannot be read do not stop the others."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from segvit_hf import SegmenterForSemanticSegmentation, SegmenterImageProcessor, segment
+from segvit_hf.cli.model_loading import LoadedModel
+from segvit_hf.cli.photo_segmenter import MAX_LOGITS, PhotoSegmenter
+from segvit_hf.cli.predict import add_parser
+from tests.cli.conftest import CLASSES
+from tests.reference import FIXTURES
+
+RunCommand = Callable[..., int]
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> Path:
+    path = tmp_path / "cup.png"
+    with Image.open(FIXTURES / "photos" / "coffee.png") as picture:
+        picture.convert("RGB").resize((75, 50)).save(path)
+    return path
+
+
+@pytest.fixture
+def mixed_folder(tmp_path: Path, photo: Path) -> Path:
+    """A photo twice, in two formats; a nested one; a cut JPEG; one pixel; an animation; a text file; a hidden file."""
+    folder = tmp_path / "photos"
+    (folder / "nested").mkdir(parents=True)
+    picture = Image.open(photo)
+    picture.save(folder / "same.png")
+    picture.save(folder / "same.jpg")
+    picture.save(folder / "nested" / "deep.webp")
+    picture.save(folder / ".hidden.png")
+    content = (folder / "same.jpg").read_bytes()
+    (folder / "cut.jpg").write_bytes(content[: len(content) // 2])
+    (folder / "no-picture.jpg").write_text("<html>not found</html>")
+    Image.new("RGB", (1, 1), (10, 200, 30)).save(folder / "pixel.png")
+    picture.convert("P").save(folder / "moving.gif", save_all=True, append_images=[picture.rotate(90).convert("P")])
+    (folder / "notes.txt").write_text("not a photo")
+    return folder
+
+
+def expected_label_map(model_folder: Path, photo: Path, **protocol: object) -> np.ndarray:
+    model = SegmenterForSemanticSegmentation.from_pretrained(model_folder)
+    image_processor = SegmenterImageProcessor.from_pretrained(model_folder)
+    return segment(model, image_processor, photo, **protocol).numpy()
+
+
+def test_labels_are_those_of_segment(model_folder: Path, photo: Path, tmp_path: Path, run_command: RunCommand) -> None:
+    assert run_command(add_parser, "predict", model_folder, photo, tmp_path / "ids.png", "--save", "labels") == 0
+    with Image.open(tmp_path / "ids.png") as ids:
+        assert ids.mode == "L"
+        np.testing.assert_array_equal(np.asarray(ids), expected_label_map(model_folder, photo))
+
+
+def test_scales_size_and_flip_are_those_of_segment(
+    model_folder: Path, photo: Path, tmp_path: Path, run_command: RunCommand
+) -> None:
+    words = ["--save", "labels", "--size", 40, 160, "--scales", 0.5, 1, "--flip"]
+    assert run_command(add_parser, "predict", model_folder, photo, tmp_path / "ids.png", *words) == 0
+    model = SegmenterForSemanticSegmentation.from_pretrained(model_folder)
+    image_processor = SegmenterImageProcessor.from_pretrained(
+        model_folder, do_resize=True, size={"shortest_edge": 40, "longest_edge": 160}
+    )
+    expected = segment(model, image_processor, photo, scales=(0.5, 1.0), flip=True).numpy()
+    with Image.open(tmp_path / "ids.png") as ids:
+        np.testing.assert_array_equal(np.asarray(ids), expected)
+
+
+def test_an_overlay_shows_the_photo_the_colours_and_a_legend(
+    model_folder: Path, photo: Path, tmp_path: Path, run_command: RunCommand
+) -> None:
+    palette = tmp_path / "classes.txt"
+    palette.write_text("".join(f"{name} {10 * index} 250 {index}\n" for index, name in enumerate(CLASSES)))
+    words = ["--palette", palette, "--alpha", 1]
+    assert run_command(add_parser, "predict", model_folder, photo, tmp_path / "out", *words) == 0
+    label_map = expected_label_map(model_folder, photo)
+    with Image.open(tmp_path / "out" / "cup.png") as picture:
+        pixels = np.asarray(picture.convert("RGB"))
+    assert pixels.shape[1] > 75  # the legend stands beside the photo
+    np.testing.assert_array_equal(pixels[:50, :75, 0], 10 * label_map)
+    assert (pixels[:50, :75, 1] == 250).all()
+    assert run_command(add_parser, "predict", model_folder, photo, tmp_path / "out", *words, "--no-legend") == 0
+    with Image.open(tmp_path / "out" / "cup.png") as picture:
+        assert picture.size == (75, 50)
+
+
+@pytest.mark.parametrize("name", ["ade20k", "cityscapes", "pascal_context", "coco_stuff"])
+def test_the_palettes_of_the_data_sets_are_known(
+    name: str, model_folder: Path, photo: Path, tmp_path: Path, run_command: RunCommand
+) -> None:
+    assert run_command(add_parser, "predict", model_folder, photo, tmp_path / "out", "--palette", name) == 0
+
+
+def test_a_folder_with_unreadable_files_is_done_and_reported(
+    model_folder: Path,
+    mixed_folder: Path,
+    tmp_path: Path,
+    run_command: RunCommand,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    status = run_command(add_parser, "predict", model_folder, mixed_folder, tmp_path / "out", "--save", "both")
+    assert status == 1
+    written = {
+        kind: sorted(
+            str(path.relative_to(tmp_path / "out" / kind)) for path in (tmp_path / "out" / kind).rglob("*.png")
+        )
+        for kind in ("overlays", "labels")
+    }
+    assert written["overlays"] == written["labels"]
+    assert written["labels"] == ["moving.png", "nested/deep.png", "pixel.png", "same.jpg.png", "same.png.png"]
+    captured = capsys.readouterr()
+    assert "5 photos segmented" in captured.out
+    assert "2 of 7 files could not be segmented:" in captured.err
+    assert f"{mixed_folder / 'cut.jpg'}: image file is truncated" in captured.err
+    assert f"{mixed_folder / 'no-picture.jpg'}: cannot identify image file" in captured.err
+    assert "moving.gif: an animation of 2 pictures: the first one was segmented" in captured.err
+    assert "7/7" in captured.err  # the progress bar
+
+
+def test_all_is_well_without_unreadable_files(
+    model_folder: Path, mixed_folder: Path, tmp_path: Path, run_command: RunCommand, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("cut.jpg", "no-picture.jpg"):
+        (mixed_folder / name).unlink()
+    # The output lies below the input: what is there is no input of a second run.
+    for _ in range(2):
+        assert run_command(add_parser, "predict", model_folder, mixed_folder, mixed_folder / "out", "--quiet") == 0
+        assert "5 photos segmented" in capsys.readouterr().out
+
+
+def test_one_pixel_gets_one_label(model_folder: Path, tmp_path: Path, run_command: RunCommand) -> None:
+    Image.new("RGB", (1, 1), (10, 200, 30)).save(tmp_path / "pixel.png")
+    assert (
+        run_command(
+            add_parser, "predict", model_folder, tmp_path / "pixel.png", tmp_path / "out.png", "--save", "labels"
+        )
+        == 0
+    )
+    with Image.open(tmp_path / "out.png") as ids:
+        assert ids.size == (1, 1)
+
+
+def test_a_photo_lies_as_its_exif_orientation_says(
+    model_folder: Path, photo: Path, tmp_path: Path, run_command: RunCommand
+) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned by 90 degrees
+    Image.open(photo).save(tmp_path / "turned.jpg", exif=exif)
+    assert (
+        run_command(
+            add_parser, "predict", model_folder, tmp_path / "turned.jpg", tmp_path / "ids.png", "--save", "labels"
+        )
+        == 0
+    )
+    with Image.open(tmp_path / "ids.png") as ids:
+        assert ids.size == (50, 75)
+
+
+def test_large_photos_are_segmented_at_a_smaller_size(
+    model_folder: Path, photo: Path, tmp_path: Path, run_command: RunCommand, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--save", "labels", "--max-side", 50]
+    assert run_command(add_parser, "predict", model_folder, photo, tmp_path / "ids.png", *words) == 0
+    with Image.open(tmp_path / "ids.png") as ids:
+        assert ids.size == (75, 50)
+    assert "segmented at 50x33 instead of 75x50 (see --max-side)" in capsys.readouterr().err
+
+
+def test_by_default_only_memory_decides_the_size(model_folder: Path) -> None:
+    model = SegmenterForSemanticSegmentation.from_pretrained(model_folder)
+    loaded = LoadedModel(model, SegmenterImageProcessor.from_pretrained(model_folder))
+    assert PhotoSegmenter(loaded).working_size(4000, 6000) == (4000, 6000)
+    model.config.num_labels = 150
+    height, width = PhotoSegmenter(loaded).working_size(4000, 6000)
+    assert 0.99 * MAX_LOGITS < 150 * height * width <= MAX_LOGITS
+    assert width / height == pytest.approx(1.5, rel=1e-3)
+    loaded.image_processor.do_resize = True
+    assert PhotoSegmenter(loaded).working_size(4000, 6000) == (4000, 6000)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["{photo}", "{folder}/out.jpg", "--save", "labels"], "label maps need a format without loss"),
+        (["{photo}", "{folder}/out.png", "--save", "both"], "--save both writes several files"),
+        (["{photo}", "{photo}"], "the result would replace the input"),
+        (["{folder}", "{folder}"], "expected another folder than the one with the photos"),
+        (["{folder}/nothing.jpg", "{folder}/out"], "no such file or folder"),
+        (["{folder}/empty", "{folder}/out"], "found no photo"),
+        (["{photo}", "{folder}/out", "--alpha", "2"], "--alpha must be from 0 to 1"),
+        (["{photo}", "{folder}/out", "--scales", "0"], "--scales must be positive"),
+        (["{photo}", "{folder}/out", "--size", "5", "3"], "--size: expected the short side first"),
+        (["{photo}", "{folder}/out", "--max-side", "0"], "--max-side must be at least 1"),
+        (["{photo}", "{folder}/out", "--palette", "mars"], r"--palette mars: expected a file .* ade20k"),
+        (["{photo}", "{folder}/out", "--device", "nowhere"], "--device nowhere"),
+    ],
+)
+def test_wrong_arguments_are_named(
+    words: list[str], message: str, model_folder: Path, photo: Path, tmp_path: Path, run_command: RunCommand
+) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ValueError, match=message):
+        run_command(add_parser, "predict", model_folder, *(w.format(photo=photo, folder=tmp_path) for w in words))
+
+
+def test_a_palette_with_too_few_colours_is_refused(
+    model_folder: Path, photo: Path, tmp_path: Path, run_command: RunCommand
+) -> None:
+    palette = tmp_path / "classes.txt"
+    palette.write_text("sky 1 2 3\nroad 4 5 6\n")
+    with pytest.raises(ValueError, match="expected at least 5 colours, one per class of the model, found 2"):
+        run_command(add_parser, "predict", model_folder, photo, tmp_path / "out", "--palette", palette)
+    palette.write_text("sky\nroad\n")
+    with pytest.raises(ValueError, match="found classes without colours"):
+        run_command(add_parser, "predict", model_folder, photo, tmp_path / "out", "--palette", palette)
