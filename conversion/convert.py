@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel
 
-from conversion import segvit
+from conversion import segvit, setr
 from conversion.errors import ConversionError
 from conversion.families import check_family
 from conversion.key_mapping import match_keys
@@ -33,6 +33,7 @@ class Family:
 # One line per architecture, by model type.
 FAMILIES: dict[str, Family] = {
     "segvit": Family(segvit.plan_conversion, segvit.count_classes),
+    "setr": Family(setr.plan_conversion, setr.count_classes),
 }
 
 

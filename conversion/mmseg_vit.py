@@ -97,11 +97,11 @@ def mmseg_vit_configuration(backbone: OriginalFields) -> dict[str, Any]:
     return configuration
 
 
-def layer_norm_eps(fields: OriginalFields) -> float:
-    """Epsilon of a `norm_cfg`, which must be a layer norm."""
-    if fields.use("norm_cfg", None) is None:
+def layer_norm_eps(fields: OriginalFields, name: str = "norm_cfg") -> float:
+    """Epsilon of the `norm_cfg` called `name`, which must be a layer norm."""
+    if fields.use(name, None) is None:
         return _DEFAULT_LAYER_NORM_EPS
-    norm = fields.section("norm_cfg")
+    norm = fields.section(name)
     norm.require("type", "LN")
     norm.ignore("requires_grad")
     eps = norm.use_number("eps", _DEFAULT_LAYER_NORM_EPS)

@@ -81,6 +81,15 @@ class OriginalFields:
         """A nested dictionary."""
         return OriginalFields(self.use(name), f"{self.where}.{name}")
 
+    def sections(self, name: str) -> list["OriginalFields"]:
+        """A list of nested dictionaries; empty where the field is absent or null."""
+        values = self.use(name, None)
+        if values is None:
+            return []
+        if not isinstance(values, (list, tuple)):
+            raise ConversionError(f"{self.where}.{name}: expected a list of dictionaries, found {values!r}.")
+        return [OriginalFields(value, f"{self.where}.{name}[{index}]") for index, value in enumerate(values)]
+
     def finish(self) -> None:
         """
         Raises:

@@ -12,6 +12,7 @@ from huggingface_hub.errors import StrictDataclassError
 
 from conversion.errors import ConversionError
 from conversion.key_mapping import Rule, drop, rename, under
+from conversion.mmseg_model import sliding_window
 from conversion.mmseg_pipeline import image_processor_arguments
 from conversion.mmseg_vit import MMSEG_VIT_RULES, mmseg_vit_configuration
 from conversion.original_config import OriginalFields
@@ -135,11 +136,11 @@ def segvit_config(original: Mapping[str, Any]) -> SegVitConfig:
     # patches differs) never mattered in it; with other shapes, which ours accepts, it would give the wrong embeddings.
     encoder["position_embedding_resize_by"] = "grid"
     decoder, num_labels = _decoder_configuration(model.section("decode_head"), encoder["hidden_size"])
-    sliding_window = _sliding_window(model)
+    window = sliding_window(model)
     model.finish()
     labels = label_arguments(original, num_labels)
     try:
-        return SegVitConfig(**encoder, **decoder, sliding_window=sliding_window, **labels)
+        return SegVitConfig(**encoder, **decoder, sliding_window=window, **labels)
     except (ValueError, StrictDataclassError) as error:
         raise ConversionError(f"model: the fields contradict each other. {error}") from error
 
@@ -189,19 +190,6 @@ def _decoder_configuration(head: OriginalFields, encoder_width: int) -> tuple[di
     head.ignore("channels", "dropout_ratio", "in_index", "init_cfg")
     head.finish()
     return configuration, num_labels
-
-
-def _sliding_window(model: OriginalFields) -> dict[str, list[int]] | None:
-    if model.use("test_cfg", None) is None:
-        return None
-    test = model.section("test_cfg")
-    window = None
-    if test.require("mode", "slide", "whole") == "slide":
-        window = {"crop_size": test.use_pair("crop_size"), "stride": test.use_pair("stride")}
-    else:
-        test.ignore("crop_size", "stride")
-    test.finish()
-    return window
 
 
 def _check_head(config: SegVitConfig, state_dict: Mapping[str, torch.Tensor]) -> None:

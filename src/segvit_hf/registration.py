@@ -16,6 +16,9 @@ from segvit_hf._compat import MODEL_FOR_SEMANTIC_SEGMENTATION_MAPPING_NAMES
 from segvit_hf.models.segvit.configuration_segvit import SegVitConfig
 from segvit_hf.models.segvit.image_processing_segvit import SegVitImageProcessor, SegVitImageProcessorPil
 from segvit_hf.models.segvit.modeling_segvit import SegVitForSemanticSegmentation
+from segvit_hf.models.setr.configuration_setr import SetrConfig
+from segvit_hf.models.setr.image_processing_setr import SetrImageProcessor, SetrImageProcessorPil
+from segvit_hf.models.setr.modeling_setr import SetrForSemanticSegmentation
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,12 @@ ARCHITECTURES = (
         semantic_segmentation=SegVitForSemanticSegmentation,
         image_processor=SegVitImageProcessor,
         image_processor_pil=SegVitImageProcessorPil,
+    ),
+    Architecture(
+        config=SetrConfig,
+        semantic_segmentation=SetrForSemanticSegmentation,
+        image_processor=SetrImageProcessor,
+        image_processor_pil=SetrImageProcessorPil,
     ),
 )
 

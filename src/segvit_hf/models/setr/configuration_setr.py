@@ -71,10 +71,13 @@ class SetrConfig(ViTEncoderConfig):
             maps). Defaults to every one, except the deepest for the naive decoder; empty for no auxiliary heads,
             which only take part in the training loss.
         auxiliary_num_convolutions (`int`, defaults to 1): As `decoder_num_convolutions`; MLA's have none.
+        auxiliary_kernel_size (`int`, *optional*): Defaults to `decoder_kernel_size`.
         auxiliary_upsampling (`int`, *optional*): As `decoder_upsampling`: 1 (naive), 4 (pup).
         auxiliary_classifier_bias (`bool`, *optional*):
             Whether the auxiliary classifiers have a bias. Defaults to `True`, for MLA to `False`.
         auxiliary_loss_weight (`float`, defaults to 0.4): Of every auxiliary head.
+        classifier_dropout (`float`, defaults to 0):
+            Probability with which a channel in front of a classifier is dropped in training (mmsegmentation).
         semantic_loss_ignore_index (`int`, defaults to 255): Label of pixels that belong to no class.
         sliding_window (`dict`, *optional*): `{"crop_size": (height, width), "stride": (height, width)}` in pixels:
             larger inputs are run in such windows and the logits averaged. `None` runs any input whole.
@@ -109,9 +112,11 @@ class SetrConfig(ViTEncoderConfig):
     mla_deepest_first: bool = False
     auxiliary_in_indices: list[int] | tuple[int, ...] | None = None
     auxiliary_num_convolutions: int = 1
+    auxiliary_kernel_size: int | None = None
     auxiliary_upsampling: int | None = None
     auxiliary_classifier_bias: bool | None = None
     auxiliary_loss_weight: float | int = 0.4
+    classifier_dropout: float | int = 0.0
     semantic_loss_ignore_index: int = 255
     sliding_window: dict[str, Any] | list[Any] | tuple[Any, ...] | None = None
 
@@ -119,6 +124,8 @@ class SetrConfig(ViTEncoderConfig):
         for name, value in _TYPE_DEFAULTS.get(self.decoder_type, {}).items():
             if getattr(self, name) is None:
                 setattr(self, name, value)
+        if self.auxiliary_kernel_size is None:
+            self.auxiliary_kernel_size = self.decoder_kernel_size
         if self.encoder_out_indices is None:
             shares = _MLA_LAYERS if self.decoder_type == "mla" else _UPSAMPLING_LAYERS
             self.encoder_out_indices = sorted({math.ceil(self.num_hidden_layers * share) - 1 for share in shares})
@@ -139,7 +146,7 @@ class SetrConfig(ViTEncoderConfig):
                 f"auxiliary_in_indices must lie between 0 and {num_feature_maps - 1}, the feature maps of "
                 f"encoder_out_indices = {self.encoder_out_indices}, got {self.auxiliary_in_indices}."
             )
-        for name in ("decoder_kernel_size", "mla_classifier_kernel_size"):
+        for name in ("decoder_kernel_size", "auxiliary_kernel_size", "mla_classifier_kernel_size"):
             if (getattr(self, name) or 1) % 2 == 0:
                 raise ValueError(f"{name} must be odd, got {getattr(self, name)}.")
         for name in (

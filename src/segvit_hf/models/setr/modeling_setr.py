@@ -53,17 +53,28 @@ class SetrUpsamplingHead(nn.Module):
     by an upsampling, and a 1x1 classifier.
 
     Args:
-        config: Gives the widths, and the kernel size of the convolutions.
-        num_convolutions: Number of convolutions.
+        config: Gives the widths and the dropout before the classifier.
+        num_convolutions, kernel_size: Number of convolutions and their kernel.
         upsampling: Factor by which rows and columns grow after each of them.
         classifier_bias: Whether the classifier has a bias.
     """
 
     def __init__(
-        self, config: SetrConfig, *, num_convolutions: int, upsampling: int, classifier_bias: bool = True
+        self,
+        config: SetrConfig,
+        *,
+        num_convolutions: int | None,
+        kernel_size: int | None,
+        upsampling: int | None,
+        classifier_bias: bool | None = True,
     ) -> None:
         super().__init__()
-        assert config.decoder_kernel_size is not None and config.num_labels is not None
+        # The configuration fills what was left open.
+        assert num_convolutions is not None
+        assert kernel_size is not None
+        assert upsampling is not None
+        assert classifier_bias is not None
+        assert config.num_labels is not None
         self.upsampling = upsampling
         width = config.decoder_hidden_size
         self.norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
@@ -71,11 +82,12 @@ class SetrUpsamplingHead(nn.Module):
             SetrConvolution(
                 width if index else config.hidden_size,
                 width,
-                kernel_size=config.decoder_kernel_size,
+                kernel_size=kernel_size,
                 bias=config.decoder_convolution_bias,
             )
             for index in range(num_convolutions)
         )
+        self.dropout = nn.Dropout2d(config.classifier_dropout)
         self.classifier = nn.Conv2d(width, config.num_labels, kernel_size=1, bias=classifier_bias)
 
     def forward(self, feature_map: torch.Tensor) -> torch.Tensor:
@@ -84,7 +96,7 @@ class SetrUpsamplingHead(nn.Module):
         for index, convolution in enumerate(self.convolutions):
             feature_map = convolution(feature_map if index == 0 else upsample(feature_map, self.upsampling))
         # A 1x1 convolution commutes with the last upsampling, and has fewer channels behind it than before it.
-        return upsample(self.classifier(feature_map), self.upsampling)
+        return upsample(self.classifier(self.dropout(feature_map)), self.upsampling)
 
 
 class SetrMlaAggregation(nn.Module):
@@ -128,12 +140,11 @@ class SetrMlaDecoder(nn.Module):
 
     def __init__(self, config: SetrConfig) -> None:
         super().__init__()
-        assert (
-            config.decoder_num_convolutions is not None
-            and config.decoder_kernel_size is not None
-            and config.decoder_upsampling is not None
-            and config.num_labels is not None
-        )
+        # The configuration fills what was left open.
+        assert config.decoder_num_convolutions is not None
+        assert config.decoder_kernel_size is not None
+        assert config.decoder_upsampling is not None
+        assert config.num_labels is not None
         self.upsampling, self.align_corners = config.decoder_upsampling, config.mla_align_corners
         num_levels, width = len(config.encoder_out_indices or []), config.mla_head_hidden_size
         self.levels = nn.ModuleList(
@@ -150,6 +161,7 @@ class SetrMlaDecoder(nn.Module):
             )
             for _ in range(num_levels)
         )
+        self.dropout = nn.Dropout2d(config.classifier_dropout)
         kernel_size = config.mla_classifier_kernel_size
         self.classifier = nn.Conv2d(num_levels * width, config.num_labels, kernel_size, padding=kernel_size // 2)
 
@@ -159,7 +171,24 @@ class SetrMlaDecoder(nn.Module):
             upsample(level(feature_map), self.upsampling, self.align_corners)
             for level, feature_map in zip(self.levels, aggregated, strict=True)
         ]
-        return self.classifier(torch.cat(levels, dim=1))
+        return self.classifier(self.dropout(torch.cat(levels, dim=1)))
+
+
+class SetrMlaAuxiliaryHead(nn.Module):
+    """A classifier of one aggregated map."""
+
+    def __init__(self, config: SetrConfig) -> None:
+        super().__init__()
+        assert config.num_labels is not None
+        assert config.auxiliary_classifier_bias is not None
+        self.dropout = nn.Dropout2d(config.classifier_dropout)
+        self.classifier = nn.Conv2d(
+            config.decoder_hidden_size, config.num_labels, kernel_size=1, bias=config.auxiliary_classifier_bias
+        )
+
+    def forward(self, aggregated: torch.Tensor) -> torch.Tensor:
+        """(batch, decoder_hidden_size, rows, columns) -> logits of the same rows and columns."""
+        return self.classifier(self.dropout(aggregated))
 
 
 class SetrForSemanticSegmentation(SemanticSegmentationModel):
@@ -170,37 +199,35 @@ class SetrForSemanticSegmentation(SemanticSegmentationModel):
 
     def __init__(self, config: SetrConfig) -> None:
         super().__init__(config)
-        assert config.decoder_num_convolutions is not None and config.decoder_upsampling is not None
-        assert config.auxiliary_upsampling is not None and config.auxiliary_classifier_bias is not None
-        assert config.num_labels is not None
         self.encoder = ViTEncoder(config)
         self.decoder: nn.Module
-        heads: list[nn.Module]
         if config.decoder_type == "mla":
             self.aggregation = SetrMlaAggregation(config)
             self.decoder = SetrMlaDecoder(config)
-            heads = [
-                nn.Conv2d(config.decoder_hidden_size, config.num_labels, 1, bias=config.auxiliary_classifier_bias)
-                for _ in config.auxiliary_in_indices or []
-            ]
         else:
             self.decoder = SetrUpsamplingHead(
                 config,
                 num_convolutions=config.decoder_num_convolutions,
+                kernel_size=config.decoder_kernel_size,
                 upsampling=config.decoder_upsampling,
             )
-            heads = [
-                SetrUpsamplingHead(
-                    config,
-                    num_convolutions=config.auxiliary_num_convolutions,
-                    upsampling=config.auxiliary_upsampling,
-                    classifier_bias=config.auxiliary_classifier_bias,
-                )
-                for _ in config.auxiliary_in_indices or []
-            ]
-        self.auxiliary_heads = nn.ModuleList(heads)
+        self.auxiliary_heads = nn.ModuleList(
+            self._build_auxiliary_head(config) for _ in config.auxiliary_in_indices or []
+        )
         self.loss = SetrLoss(config)
         self.post_init()
+
+    @staticmethod
+    def _build_auxiliary_head(config: SetrConfig) -> nn.Module:
+        if config.decoder_type == "mla":
+            return SetrMlaAuxiliaryHead(config)
+        return SetrUpsamplingHead(
+            config,
+            num_convolutions=config.auxiliary_num_convolutions,
+            kernel_size=config.auxiliary_kernel_size,
+            upsampling=config.auxiliary_upsampling,
+            classifier_bias=config.auxiliary_classifier_bias,
+        )
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
