@@ -1,8 +1,8 @@
 """
 SETR (Zheng et al., CVPR 2021, https://github.com/fudan-zvg/SETR): configuration, image processor, names.
 
-Covers two layouts: the original's own (`setr_original`) and that of mmsegmentation's zoo (`setr_mmseg`). Which of the two
-a configuration is of shows in the type of its decode head.
+Covers two layouts: the original's own (`setr_original`) and that of mmsegmentation's zoo (`setr_mmseg`). Which of the
+two a configuration is of shows in the type of its decode head.
 """
 
 from collections.abc import Mapping

@@ -31,7 +31,7 @@ def upsample(feature_map: torch.Tensor, factor: int, align_corners: bool = False
 
 def layer_norm_map(norm: nn.LayerNorm, feature_map: torch.Tensor) -> torch.Tensor:
     """A layer norm over the channels of (batch, channels, rows, columns)."""
-    return norm(feature_map.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+    return norm(feature_map.permute(0, 2, 3, 1)).permute(0, 3, 1, 2).contiguous()
 
 
 class SetrConvolution(nn.Module):
@@ -246,13 +246,13 @@ class SetrForSemanticSegmentation(SemanticSegmentationModel):
         feature_maps, size = encoded.feature_maps, pixel_values.shape[-2:]
         if self.config.decoder_type == "mla":
             feature_maps = self.aggregation(feature_maps)
-            logits = self._resize(self.decoder(feature_maps), size)
+            logits = self.resize(self.decoder(feature_maps), size)
         else:
-            logits = self._resize(self.decoder(feature_maps[-1]), size)
+            logits = self.resize(self.decoder(feature_maps[-1]), size)
         losses = None
         if labels is not None:
             auxiliary_logits = [
-                self._resize(head(feature_maps[index]), size)
+                self.resize(head(feature_maps[index]), size)
                 for head, index in zip(self.auxiliary_heads, self.config.auxiliary_in_indices or [], strict=True)
             ]
             losses = self.loss(logits, auxiliary_logits, labels)
@@ -265,7 +265,8 @@ class SetrForSemanticSegmentation(SemanticSegmentationModel):
         )
 
     @staticmethod
-    def _resize(logits: torch.Tensor, size: torch.Size) -> torch.Tensor:
+    def resize(logits: torch.Tensor, size: torch.Size) -> torch.Tensor:
+        """(batch, num_labels, rows, columns) -> (batch, num_labels, *size)."""
         return F.interpolate(logits, size=size, mode="bilinear", align_corners=False)
 
 
