@@ -1,10 +1,10 @@
 """Data sets for semantic segmentation: class names, folders of label maps, checks and training augmentations."""
 
-from .augmentations import TrainingAugmentation, pad_to_size
-from .folders import LAYOUTS, FolderLayout, SegmentationFolders
-from .label_checks import LabelReport, check_labels
-from .label_maps import check_label_range, read_label_map
-from .label_sets import LabelSet, get_label_set, label_set_names, read_class_list
+from segvit_hf.data.augmentations import TrainingAugmentation, pad_to_size
+from segvit_hf.data.folders import LAYOUTS, FolderLayout, SegmentationFolders
+from segvit_hf.data.label_checks import LabelReport, check_labels
+from segvit_hf.data.label_maps import check_label_range, read_label_map
+from segvit_hf.data.label_sets import LabelSet, get_label_set, label_set_names, read_class_list
 
 __all__ = [
     "LAYOUTS",

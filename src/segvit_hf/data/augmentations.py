@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch.nn.functional import interpolate, pad
 
-from .hsv import hsv_to_rgb, rgb_to_hsv
+from segvit_hf.data.hsv import hsv_to_rgb, rgb_to_hsv
 
 _CROP_TRIALS = 10
 

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageOps
 
-from .label_maps import check_label_range, read_label_map
-from .label_sets import get_label_set
+from segvit_hf.data.label_maps import check_label_range, read_label_map
+from segvit_hf.data.label_sets import get_label_set
 
 _IMAGE_ENDINGS = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"})
 _LABEL_ENDINGS = frozenset({".png", ".bmp", ".tif", ".tiff"})

@@ -6,7 +6,7 @@ from typing import Protocol
 
 import numpy as np
 
-from .label_maps import unexpected_ids
+from segvit_hf.data.label_maps import unexpected_ids
 
 
 class LabelMapSource(Protocol):

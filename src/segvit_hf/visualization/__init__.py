@@ -1,5 +1,5 @@
 """Pictures of segmentation results."""
 
-from .overlay import overlay, save_overlay
+from segvit_hf.visualization.overlay import overlay, save_overlay
 
 __all__ = ["overlay", "save_overlay"]

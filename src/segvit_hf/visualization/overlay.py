@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from .legend import LegendEntry, add_legend
-from .palettes import palette_array
+from segvit_hf.visualization.legend import LegendEntry, add_legend
+from segvit_hf.visualization.palettes import palette_array
 
 # What is left of the brightness where a class is not among the highlighted ones.
 _DIMMED = 0.35

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from .confusion_matrix import ConfusionMatrix
+from segvit_hf.metrics.mean_iou.confusion_matrix import ConfusionMatrix
 
 __all__ = ["ConfusionMatrix", "MeanIoU"]
 
@@ -10,7 +10,7 @@ __all__ = ["ConfusionMatrix", "MeanIoU"]
 def __getattr__(name: str) -> Any:
     # evaluate takes seconds and hundreds of megabytes to import, so it is imported only by who asks for MeanIoU.
     if name == "MeanIoU":
-        from .mean_iou import MeanIoU
+        from segvit_hf.metrics.mean_iou.mean_iou import MeanIoU
 
         return MeanIoU
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

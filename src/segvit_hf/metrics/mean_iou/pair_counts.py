@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from .confusion_matrix import paired_maps
+from segvit_hf.metrics.mean_iou.confusion_matrix import paired_maps
 
 # Up to this many cells a dense histogram (8 MiB) is faster than sorting the pixels.
 _DENSE_CELLS = 1 << 20

@@ -1,0 +1,25 @@
+"""
+Plain-ViT semantic segmentation for transformers.
+
+Importing this package registers its architectures with transformers' Auto classes, so that
+`AutoModelForSemanticSegmentation.from_pretrained` and `pipeline("image-segmentation")` load them.
+"""
+
+from segvit_hf.inference.segment import segment
+from segvit_hf.models.segvit.configuration_segvit import SegVitConfig
+from segvit_hf.models.segvit.image_processing_segvit import SegVitImageProcessor, SegVitImageProcessorPil
+from segvit_hf.models.segvit.modeling_segvit import SegVitForSemanticSegmentation
+from segvit_hf.registration import add_remote_code, register_architectures
+
+__version__ = "0.1.0"
+
+register_architectures()
+
+__all__ = [
+    "SegVitConfig",
+    "SegVitForSemanticSegmentation",
+    "SegVitImageProcessor",
+    "SegVitImageProcessorPil",
+    "add_remote_code",
+    "segment",
+]

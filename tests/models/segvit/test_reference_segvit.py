@@ -1,0 +1,111 @@
+"""SegViT equals the original implementation on every recorded case."""
+
+import pytest
+import torch
+
+from conversion import ConvertedCheckpoint, convert_checkpoint
+from segvit_hf import segment
+from segvit_hf.models.segvit.loss_segvit import ignore_dropped_patches
+from tests.reference import (
+    ReferenceCase,
+    assert_close_to_reference,
+    assert_gradient_norms_match,
+    assert_label_map_matches,
+    assert_losses_match,
+    case_names,
+    load_case,
+)
+
+HEAD_CASES = case_names("segvit", "tiny-*-head")
+TRAINING_CASES = [name for name in case_names("segvit", "tiny-*-train*") if name not in HEAD_CASES]
+INFERENCE_CASES = [name for name in case_names("segvit", "tiny-*") if name not in HEAD_CASES + TRAINING_CASES]
+
+
+def convert(case: ReferenceCase) -> ConvertedCheckpoint:
+    original = {"model": case.arch, "test_pipeline": case.meta.get("protocol", {}).get("test_pipeline")}
+    return convert_checkpoint("segvit", case.state_dict(), original)
+
+
+def gradient_norms(case: ReferenceCase, converted: ConvertedCheckpoint) -> dict[str, float]:
+    """Norms by the original's names, through the conversion report."""
+    parameters = dict(converted.model.named_parameters())
+    norms = {}
+    for original_name in case.meta["grad_norms"]:
+        gradient = parameters[converted.report[original_name]].grad
+        norms[original_name] = 0.0 if gradient is None else float(gradient.norm())
+    return norms
+
+
+@pytest.mark.parametrize("attn_implementation", ["eager", "sdpa"])
+@pytest.mark.parametrize("name", INFERENCE_CASES)
+def test_logits_and_features_equal_the_original(name: str, attn_implementation: str) -> None:
+    case = load_case("segvit", name)
+    model = convert(case).model
+    model.set_attn_implementation(attn_implementation)
+    model.config.sliding_window = None  # the recorded logits are those of the whole input
+    pixel_values = case.pixel_values()
+    with torch.no_grad():
+        assert_close_to_reference(model(pixel_values).logits, case, "logits")
+        feature_maps = model.encoder(pixel_values).feature_maps
+    for index, feature_map in enumerate(feature_maps):
+        if len(case.meta["outputs"][f"backbone.{index}"]["shape"]) == 3:  # the Shrunk backbone returns tokens
+            feature_map = feature_map.flatten(2).transpose(1, 2)
+        assert_close_to_reference(feature_map, case, f"backbone.{index}")
+
+
+@pytest.mark.parametrize("name", TRAINING_CASES)
+def test_losses_and_gradients_equal_the_original(name: str) -> None:
+    case = load_case("segvit", name)
+    converted = convert(case)
+    output = converted.model(case.pixel_values(), labels=case.labels())
+    expected = {key.removeprefix("decode."): value for key, value in case.meta["losses"].items() if "loss" in key}
+    assert_losses_match(output.losses, expected)
+    assert_losses_match({"total": output.loss}, {"total": case.meta["total"]})
+    output.loss.backward()
+    assert_gradient_norms_match(gradient_norms(case, converted), case)
+
+
+@pytest.mark.parametrize("name", TRAINING_CASES)
+def test_decoder_outputs_in_training_equal_the_original(name: str) -> None:
+    case = load_case("segvit", name)
+    model = convert(case).model
+    with torch.no_grad():
+        feature_maps = model.encoder(case.pixel_values()).feature_maps
+        tokens = [feature_map.flatten(2).transpose(1, 2) for feature_map in feature_maps]
+        outputs = model.decoder(tokens, [tuple(m.shape[-2:]) for m in feature_maps], return_auxiliary=True)
+    assert_decoder_outputs(outputs, case, model.config.mask_side)
+
+
+@pytest.mark.parametrize("name", HEAD_CASES)
+def test_training_on_a_part_of_the_tokens_equals_the_original(name: str) -> None:
+    case = load_case("segvit", name)
+    converted = convert(case)
+    model = converted.model
+    tokens, kept_tokens = case.head_inputs()
+    grids = [model.config.patch_grid] * len(tokens)
+    outputs = model.decoder(tokens, grids, return_auxiliary=True, kept_tokens=kept_tokens)
+    assert_decoder_outputs(outputs, case, model.config.mask_side)
+    losses = model.loss(outputs, ignore_dropped_patches(case.labels(), kept_tokens, patch_size=16, ignore_index=255))
+    assert_losses_match(losses, {key: value for key, value in case.meta["losses"].items() if "loss" in key})
+    sum(losses.values()).backward()
+    assert_gradient_norms_match(gradient_norms(case, converted), case)
+
+
+def assert_decoder_outputs(
+    outputs: list[tuple[torch.Tensor, torch.Tensor]], case: ReferenceCase, mask_size: int
+) -> None:
+    *auxiliary, (class_logits, mask_logits) = outputs
+    assert_close_to_reference(class_logits, case, "pred_logits")
+    mask_logits = torch.nn.functional.interpolate(mask_logits, size=(mask_size, mask_size), mode="bilinear")
+    assert_close_to_reference(mask_logits, case, "pred_masks")
+    for index, (class_logits, mask_logits) in enumerate(auxiliary):
+        assert_close_to_reference(class_logits, case, f"aux_outputs.{index}.pred_logits")
+        assert_close_to_reference(mask_logits, case, f"aux_outputs.{index}.pred_masks")
+
+
+@pytest.mark.parametrize("name", case_names("segvit", "e2e-*"))
+def test_the_label_map_of_a_photo_equals_the_original(name: str) -> None:
+    case = load_case("segvit", name)
+    converted = convert(case)
+    label_map = segment(converted.model, converted.image_processor, case.photo())
+    assert_label_map_matches(label_map, case)

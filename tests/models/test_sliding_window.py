@@ -1,0 +1,79 @@
+"""Inputs larger than the crop are run in overlapping windows whose logits are averaged."""
+
+import pytest
+import torch
+
+from segvit_hf.inference.sliding_window import sliding_windows, window_starts
+from tests.models.architectures import SmallModel
+
+WINDOW = {"crop_size": [64, 64], "stride": [42, 42]}
+
+
+@pytest.mark.parametrize(
+    ("side", "starts"),
+    [(40, [0]), (64, [0]), (65, [0, 1]), (106, [0, 42]), (107, [0, 42, 43]), (148, [0, 42, 84])],
+)
+def test_windows_start_every_stride_and_end_at_the_border(side: int, starts: list[int]) -> None:
+    assert window_starts(side, crop=64, stride=42) == starts
+
+
+def test_windows_cover_every_pixel_and_share_one_size() -> None:
+    covered = torch.zeros(150, 50)
+    sizes = set()
+    for rows, columns in sliding_windows((150, 50), (64, 64), (42, 42)):
+        covered[rows, columns] += 1
+        sizes.add((rows.stop - rows.start, columns.stop - columns.start))
+    assert covered.min() >= 1
+    assert sizes == {(64, 50)}
+
+
+def test_logits_are_the_mean_over_windows(small_model: SmallModel) -> None:
+    model = small_model.build(sliding_window=WINDOW)
+    pixel_values = torch.randn(2, 3, 90, 130)
+    with torch.no_grad():
+        logits = model(pixel_values).logits
+        expected, counts = torch.zeros_like(logits), torch.zeros(90, 130)
+        for rows, columns in sliding_windows((90, 130), (64, 64), (42, 42)):
+            expected[:, :, rows, columns] += model(pixel_values[:, :, rows, columns]).logits
+            counts[rows, columns] += 1
+    torch.testing.assert_close(logits, expected / counts, rtol=1e-4, atol=1e-5)
+
+
+def test_none_runs_the_whole_input(small_model: SmallModel) -> None:
+    model = small_model.build(sliding_window=WINDOW)
+    pixel_values = torch.randn(1, 3, 96, 96)
+    with torch.no_grad():
+        windows = model(pixel_values).logits
+        model.config.sliding_window = None
+        whole = model(pixel_values).logits
+        direct = model.forward_whole(pixel_values).logits
+    assert torch.equal(whole, direct)
+    assert not torch.allclose(whole, windows)
+
+
+def test_the_loss_of_a_large_input_is_that_of_the_whole_input(small_model: SmallModel) -> None:
+    model = small_model.build(sliding_window=WINDOW)
+    pixel_values, labels = torch.randn(1, 3, 96, 96), torch.randint(0, 5, (1, 96, 96))
+    with torch.no_grad():
+        output = model(pixel_values, labels=labels)
+        assert torch.equal(output.loss, model.forward_whole(pixel_values, labels).loss)
+        assert torch.equal(output.logits, model(pixel_values).logits)
+
+
+def test_hidden_states_and_attentions_run_over_windows(small_model: SmallModel) -> None:
+    model = small_model.build(sliding_window=WINDOW, attn_implementation="eager")
+    output = model(torch.randn(1, 3, 64, 106), output_hidden_states=True, output_attentions=True)
+    assert len(output.hidden_states) == model.config.num_hidden_layers + 1
+    assert all(len(hidden_state) == 2 for hidden_state in output.hidden_states)
+    assert len(output.attentions) == model.config.num_hidden_layers
+    assert all(len(attention) == 2 for attention in output.attentions)
+
+
+@pytest.mark.parametrize("sliding_window", [{"crop_size": 64}, 64, {"crop_size": 64, "stride": 65}, "slide"])
+def test_a_wrong_sliding_window_is_refused(small_model: SmallModel, sliding_window: object) -> None:
+    with pytest.raises(Exception, match="sliding_window"):
+        small_model.build(sliding_window=sliding_window)
+
+
+def test_a_pair_of_numbers_is_read_as_crop_and_stride(small_model: SmallModel) -> None:
+    assert small_model.build(sliding_window=(64, 42)).config.sliding_window == WINDOW
