@@ -13,6 +13,7 @@ OFFICIAL = [
     ("cityscapes", 19, False, "0 road 128 64 128, 11 person 220 20 60, 18 bicycle 119 11 32"),
     ("pascal_context", 60, False, "0 background 120 120 120, 1 aeroplane 180 120 120, 59 wood 31 0 255"),
     ("pascal_context_59", 59, True, "0 aeroplane 180 120 120, 1 bag 6 230 230, 58 wood 31 0 255"),
+    ("pascal_context_voc", 60, False, "0 background 120 120 120, 2 bicycle 6 230 230, 20 tvmonitor 0 102 200"),
     ("coco_stuff_10k", 171, True, "0 person 0 192 64, 9 traffic light 128 192 64, 170 wood 64 64 0"),
     ("coco_stuff_164k", 171, False, "79 toothbrush 192 160 0, 80 banner 0 192 0, 169 window-other 64 160 64"),
 ]

@@ -13,6 +13,7 @@ _OFFICIAL: dict[str, tuple[str, bool, bool]] = {
     "cityscapes": ("cityscapes", False, False),
     "pascal_context": ("pascal_context", False, False),
     "pascal_context_59": ("pascal_context", True, True),
+    "pascal_context_voc": ("pascal_context_voc", False, False),
     "coco_stuff_10k": ("coco_stuff", False, True),
     "coco_stuff_164k": ("coco_stuff", False, False),
 }
@@ -67,7 +68,7 @@ def get_label_set(name: str) -> LabelSet:
     """The classes and colours of ade20k, cityscapes, pascal_context (60), pascal_context_59, coco_stuff_10k or _164k.
 
     Names, order and colours are MMSegmentation's. Note that its preparation of Pascal Context orders the classes
-    alphabetically, which the class lists of SETR and Segmenter do not follow.
+    alphabetically; `pascal_context_voc` has the 60 classes in the order of Segmenter's data instead.
 
     Raises:
         ValueError: unknown name; the message lists the known ones.
