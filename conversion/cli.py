@@ -12,7 +12,7 @@ from conversion.convert import FAMILIES, convert_checkpoint
 from conversion.download import fetch_released_file
 from conversion.errors import ConversionError
 from conversion.export import check_output_folder, describe_file, export_checkpoint
-from conversion.model_card import conversion_summary, own_model_card, released_model_card
+from conversion.model_card import conversion_summary, own_model_card, published, released_model_card
 from conversion.released_checkpoints import RELEASED_CHECKPOINTS, ReleasedCheckpoint, preset_for_classes
 from conversion.safe_loading import LoadedCheckpoint, load_checkpoint_file
 
@@ -22,15 +22,18 @@ Convert released weights to a folder with model.safetensors, config.json, prepro
   segvit-hf convert segvit-vit-b-ade20k --output segvit-b            fetch the file from its Hub repository
   segvit-hf convert segvit-vit-b-ade20k ade_51.3.pth --output segvit-b
   segvit-hf convert --family segvit --config original.json latest.pth --output mine
+  segvit-hf convert setr-pup-vit-l-ade20k --layout mmseg --output setr   the file of mmsegmentation's zoo
   segvit-hf convert --list
 
 Files are loaded safely: nothing in them is ever executed."""
+
+_MMSEG_SUFFIX = "-mmseg"
 
 _PYTHON_CONFIG_ADVICE = """\
 {path}: expected JSON. A configuration in Python would have to be executed, which this program never does.
 Where mmcv is installed, write it as JSON:
   python -c "import json, mmcv; c = mmcv.Config.fromfile('{path}'); \
-print(json.dumps(dict(model=c.model, test_pipeline=c.test_pipeline)))" > original.json
+print(json.dumps(dict(model=c.model, test_cfg=c.get('test_cfg'), test_pipeline=c.test_pipeline)))" > original.json
 and add "classes": [names in the order of their ids]."""
 
 
@@ -50,6 +53,12 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser.add_argument("--family", choices=sorted(FAMILIES), help="convert a file of your own (with --config)")
     parser.add_argument(
         "--config", metavar="JSON", type=Path, help='{"model": ..., "test_pipeline": ..., "classes": ...}'
+    )
+    parser.add_argument(
+        "--layout",
+        choices=sorted({layout for family in FAMILIES.values() for layout in family.layouts}),
+        help="SETR: whose file it is, its authors' (original) or mmsegmentation's (mmseg); by default, what the PRESET "
+        "or the configuration says",
     )
     parser.add_argument("--list", action="store_true", help="list the released checkpoints and stop")
     parser.set_defaults(run=lambda arguments: run(arguments, parser))
@@ -84,7 +93,14 @@ def released_checkpoints_table() -> str:
     """The released checkpoints, one line each, with published mIoU."""
     rows = [("PRESET", "FILE", "DATA SET", "CLASSES", "mIoU", "mIoU (ms)")]
     rows += [
-        (c.name, c.file_name, c.dataset_name, str(c.num_labels), str(c.miou_single_scale), str(c.miou_multi_scale))
+        (
+            c.name,
+            c.file_name,
+            c.dataset_name,
+            str(c.num_labels),
+            published(c.miou_single_scale),
+            published(c.miou_multi_scale),
+        )
         for c in RELEASED_CHECKPOINTS
     ]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
@@ -96,11 +112,13 @@ def _convert_released(arguments: argparse.Namespace, parser: argparse.ArgumentPa
     if arguments.config is not None:
         parser.error("--config goes with --family; a PRESET brings its own configuration")
     names = [checkpoint.name for checkpoint in RELEASED_CHECKPOINTS]
-    if arguments.preset not in names:
-        close = difflib.get_close_matches(arguments.preset, names, n=2)
+    preset = preset_of_layout(arguments.preset, arguments.layout)
+    if preset not in names:
+        close = difflib.get_close_matches(preset, names, n=2)
         advice = f" Did you mean {' or '.join(close)}?" if close else ""
-        parser.error(f"unknown preset {arguments.preset!r}.{advice} The presets are: {', '.join(names)}")
-    checkpoint = RELEASED_CHECKPOINTS[names.index(arguments.preset)]
+        parser.error(f"unknown preset {preset!r}.{advice} The presets are: {', '.join(names)}")
+    checkpoint = RELEASED_CHECKPOINTS[names.index(preset)]
+    _check_layout(arguments, checkpoint.family, parser)
     check_output_folder(arguments.output, overwrite=arguments.overwrite)
     path = Path(arguments.file) if arguments.file else fetch_released_file(checkpoint, arguments.revision)
     loaded = _load(path)
@@ -118,13 +136,30 @@ def _convert_own(arguments: argparse.Namespace, parser: argparse.ArgumentParser)
     if file is None or arguments.config is None:
         parser.error("--family needs --config original.json and a FILE")
     check_output_folder(arguments.output, overwrite=arguments.overwrite)
+    _check_layout(arguments, arguments.family, parser)
     original = read_original_configuration(arguments.config)
+    if arguments.layout is not None:
+        original["layout"] = arguments.layout
     loaded = _load(Path(file))
     classes = loaded.metadata.get("CLASSES")
     if "classes" not in original and isinstance(classes, (list, tuple)):
         _note("class names: those that the file's `meta` holds.")
         original["classes"] = list(classes)
     _convert(arguments.family, loaded, original, arguments, None)
+
+
+def preset_of_layout(preset: str, layout: str | None) -> str:
+    """The name of the preset for the same model in another layout: presets of mmsegmentation's zoo end so."""
+    if layout is None:
+        return preset
+    base = preset.removesuffix(_MMSEG_SUFFIX)
+    return base + _MMSEG_SUFFIX if layout == "mmseg" else base
+
+
+def _check_layout(arguments: argparse.Namespace, family: str, parser: argparse.ArgumentParser) -> None:
+    layouts = FAMILIES[family].layouts
+    if arguments.layout is not None and arguments.layout not in layouts:
+        parser.error(f"--layout {arguments.layout}: files of the family {family} have one layout only")
 
 
 def read_original_configuration(path: Path) -> dict[str, Any]:

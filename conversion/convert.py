@@ -24,16 +24,19 @@ class Family:
     Attributes:
         plan_conversion: From original weights and configuration to a plan; raises `ConversionError`.
         count_classes: Number of classes that original weights have, or `None` if they do not say.
+        layouts: Names of the naming schemes in which its weights exist, where there are several; an original
+            configuration may ask for one with the key `layout`.
     """
 
     plan_conversion: Callable[[Mapping[str, torch.Tensor], Mapping[str, Any]], ConversionPlan]
     count_classes: Callable[[Mapping[str, torch.Tensor]], int | None]
+    layouts: tuple[str, ...] = ()
 
 
 # One line per architecture, by model type.
 FAMILIES: dict[str, Family] = {
     "segvit": Family(segvit.plan_conversion, segvit.count_classes),
-    "setr": Family(setr.plan_conversion, setr.count_classes),
+    "setr": Family(setr.plan_conversion, setr.count_classes, setr.LAYOUTS),
 }
 
 

@@ -73,40 +73,36 @@ def released_model_card(checkpoint: ReleasedCheckpoint, conversion: str = "", fo
     """
     publication = checkpoint.publication
     test = checkpoint.build_model()["test_cfg"]
+    licence = {"license": publication.licence}
+    if publication.licence == "other":
+        licence |= {"license_name": publication.licence_name, "license_link": publication.licence_link}
     metadata = {
-        "license": "other",
-        "license_name": publication.licence_name,
-        "license_link": publication.licence_link,
+        **licence,
         "library_name": "transformers",
         "pipeline_tag": "image-segmentation",
-        "base_model": checkpoint.repository,
+        **({"base_model": checkpoint.repository} if checkpoint.repository is not None else {}),
         "datasets": [checkpoint.dataset_id],
         "tags": ["segvit_hf", checkpoint.family, "semantic-segmentation", "vision"],
     }
+    trainers = publication.trainers or f"the authors of *{publication.title}*"
     summary = (
-        f"{checkpoint.description}, trained on {checkpoint.dataset_name} by the authors of *{publication.title}* "
-        f"([paper]({publication.paper}), [code]({publication.code})), for use with Hugging Face transformers. The "
-        f"weights are those of `{checkpoint.file_name}` in the Hub repository "
-        f"[{checkpoint.repository}](https://huggingface.co/{checkpoint.repository}): only their names and the file "
-        "format differ."
+        f"{checkpoint.description}, trained on {checkpoint.dataset_name} by {trainers} "
+        f"([paper]({publication.paper}), [code]({publication.code})), for use with Hugging Face transformers. "
+        + _origin_of_the_weights(checkpoint)
     )
     details = [
         "## Results\n",
         "| data set | classes | mIoU, single scale | mIoU, multi-scale + flip |",
         "|---|---|---|---|",
-        f"| {checkpoint.dataset_name} | {checkpoint.num_labels} | {checkpoint.miou_single_scale} | "
-        f"{checkpoint.miou_multi_scale} |",
+        f"| {checkpoint.dataset_name} | {checkpoint.num_labels} | {published(checkpoint.miou_single_scale)} | "
+        f"{published(checkpoint.miou_multi_scale)} |",
         "",
         "As published by the authors in percent, not measured again with this conversion. Larger images are run in "
         f"windows of {test['crop_size'][0]}x{test['crop_size'][1]} pixels, {test['stride'][0]} apart.",
         *(["", checkpoint.note] if checkpoint.note else []),
         "",
         "## Conversion\n",
-        conversion
-        or "The weights are not distributed here, because of their licence. Convert them on your own machine; the\n"
-        "file is fetched from the Hub, or give its path:\n\n"
-        f"```bash\nsegvit-hf convert {checkpoint.name} --output {checkpoint.name}\n"
-        f"segvit-hf convert {checkpoint.name} {checkpoint.file_name} --output {checkpoint.name}\n```",
+        conversion or _how_to_convert(checkpoint),
         "",
     ]
     return _front_matter(metadata) + _TEMPLATE.format(
@@ -117,6 +113,43 @@ def released_model_card(checkpoint: ReleasedCheckpoint, conversion: str = "", fo
         limits=_LIMITS,
         licence=f"{publication.licence_text} [Licence text]({publication.licence_link}).",
         citation=publication.citation,
+    )
+
+
+def published(miou: float | None) -> str:
+    """A published number, or a dash."""
+    return "-" if miou is None else str(miou)
+
+
+def _origin_of_the_weights(checkpoint: ReleasedCheckpoint) -> str:
+    if checkpoint.url is None:
+        return "The weights were not released."
+    if checkpoint.repository is not None:
+        where = f"in the Hub repository [{checkpoint.repository}](https://huggingface.co/{checkpoint.repository})"
+    else:
+        where = f"that [its authors link]({checkpoint.url})"
+    return f"The weights are those of `{checkpoint.file_name}` {where}: only their names and the file format differ."
+
+
+def _how_to_convert(checkpoint: ReleasedCheckpoint) -> str:
+    fetching = f"segvit-hf convert {checkpoint.name} --output {checkpoint.name}\n"
+    from_file = f"segvit-hf convert {checkpoint.name} {checkpoint.file_name} --output {checkpoint.name}\n"
+    if checkpoint.can_be_fetched:
+        place = "the Hub" if checkpoint.repository is not None else "its address"
+        advice = f"the\nfile is fetched from {place}, or give its path"
+        commands = fetching + from_file
+    elif checkpoint.url is not None:
+        advice = (
+            f"download\nthe file by hand from [its page]({checkpoint.url}), whatever it is called, and give its path"
+        )
+        commands = from_file
+    else:
+        advice = "give\nthe path of a file that was trained with the authors' configuration"
+        commands = from_file
+    reason = ", because of their licence" if checkpoint.publication.licence == "other" else ""
+    return (
+        f"The weights are not distributed here{reason}. Convert them on your own machine; {advice}:\n\n"
+        f"```bash\n{commands}```"
     )
 
 

@@ -39,6 +39,8 @@ def plan_conversion(state_dict: Mapping[str, torch.Tensor], original: Mapping[st
         ConversionError: If the configuration is incomplete, unsupported or not that of the weights.
     """
     config = setr_config(original)
+    layout = layout_of(original)
+    _check_layout(layout, state_dict)
     found = count_classes(state_dict)
     if found is not None and found != config.num_labels:
         raise ConversionError(
@@ -55,8 +57,19 @@ def plan_conversion(state_dict: Mapping[str, torch.Tensor], original: Mapping[st
         config=config,
         model_class=SetrForSemanticSegmentation,
         image_processor=SetrImageProcessor(**arguments),
-        rules=mmseg_rules(config) if layout_of(original) == "mmseg" else original_rules(config),
+        rules=mmseg_rules(config) if layout == "mmseg" else original_rules(config),
     )
+
+
+def _check_layout(layout: str, state_dict: Mapping[str, torch.Tensor]) -> None:
+    if not any(key.startswith("backbone.") for key in state_dict):
+        return  # matching the names will say what is missing
+    found = "mmseg" if any(key.startswith("backbone.layers.") for key in state_dict) else "original"
+    if found != layout:
+        raise ConversionError(
+            f"The configuration is of the layout {layout!r}, the names of the weights are of the layout {found!r} "
+            "(`original`: the repository of SETR's authors; `mmseg`: mmsegmentation's zoo)."
+        )
 
 
 def layout_of(original: Mapping[str, Any]) -> str:

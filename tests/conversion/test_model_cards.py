@@ -6,8 +6,8 @@ import pytest
 import yaml
 from huggingface_hub import ModelCard
 
-from conversion.model_card import conversion_summary, main, own_model_card, released_model_card
-from conversion.released_checkpoints import RELEASED_CHECKPOINTS, ReleasedCheckpoint
+from conversion.model_card import conversion_summary, main, own_model_card, published, released_model_card
+from conversion.released_checkpoints import RELEASED_CHECKPOINTS, ReleasedCheckpoint, get_released_checkpoint
 
 CARDS = Path(__file__).parents[2] / "model_cards"
 each_checkpoint = pytest.mark.parametrize("checkpoint", RELEASED_CHECKPOINTS, ids=lambda checkpoint: checkpoint.name)
@@ -33,15 +33,35 @@ def test_metadata_and_published_numbers(checkpoint: ReleasedCheckpoint) -> None:
     text = released_model_card(checkpoint)
     metadata = ModelCard(text).data.to_dict()
     assert metadata == yaml.safe_load(text.split("---\n")[1])
-    assert metadata["license"] == "other"
-    assert metadata["license_link"].startswith("https://")
+    assert metadata["license"] == checkpoint.publication.licence
+    assert metadata.get("license_link", "https://").startswith("https://")
     assert metadata["pipeline_tag"] == "image-segmentation"
-    assert metadata["base_model"] == checkpoint.repository
+    assert metadata.get("base_model") == checkpoint.repository
     assert metadata["datasets"] == [checkpoint.dataset_id]
-    assert f"| {checkpoint.miou_single_scale} | {checkpoint.miou_multi_scale} |" in text
+    assert f"| {published(checkpoint.miou_single_scale)} | {published(checkpoint.miou_multi_scale)} |" in text
     assert "not measured again" in text
+    assert checkpoint.publication.licence_text in text
+    assert f"@inproceedings{{{checkpoint.publication.citation_key}" in text
+
+
+def test_segvits_weights_are_for_non_commercial_use() -> None:
+    text = released_model_card(get_released_checkpoint("segvit-vit-b-ade20k"))
+    assert ModelCard(text).data.to_dict()["license"] == "other"
     assert "non-commercial" in text
-    assert "@inproceedings{zhang2022segvit" in text
+
+
+@pytest.mark.parametrize(
+    ("name", "origin", "advice"),
+    [
+        ("setr-pup-vit-l-ade20k", "that [its authors link](https://drive.google.com/", "download\nthe file by hand"),
+        ("setr-pup-deit-b-ade20k", "The weights were not released.", "trained with the authors' configuration"),
+        ("setr-pup-vit-l-ade20k-mmseg", "(https://download.openmmlab.com/", "fetched from its address"),
+    ],
+)
+def test_a_card_says_where_the_file_is(name: str, origin: str, advice: str) -> None:
+    text = released_model_card(get_released_checkpoint(name))
+    assert origin in text
+    assert advice in text
 
 
 def test_a_card_of_a_users_own_file_claims_nothing() -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from conversion.errors import ConversionError
 from conversion.mmseg_pipeline import image_processor_arguments
-from conversion.released_checkpoints import segvit_test_pipeline
+from conversion.released_segvit import segvit_test_pipeline
 
 
 def pipeline(**resize: Any) -> list[dict[str, Any]]:
