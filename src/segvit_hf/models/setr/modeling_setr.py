@@ -29,7 +29,7 @@ def upsample(feature_map: torch.Tensor, factor: int, align_corners: bool = False
     return F.interpolate(feature_map, size=size, mode="bilinear", align_corners=align_corners)
 
 
-def layer_norm_map(norm: nn.LayerNorm, feature_map: torch.Tensor) -> torch.Tensor:
+def layer_norm_map(norm: nn.Module, feature_map: torch.Tensor) -> torch.Tensor:
     """A layer norm over the channels of (batch, channels, rows, columns)."""
     return norm(feature_map.permute(0, 2, 3, 1)).permute(0, 3, 1, 2).contiguous()
 
