@@ -57,8 +57,8 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser.add_argument(
         "--layout",
         choices=sorted({layout for family in FAMILIES.values() for layout in family.layouts}),
-        help="SETR: whose file it is, its authors' (original) or mmsegmentation's (mmseg); by default, what the PRESET "
-        "or the configuration says",
+        help="SETR: whose file it is, its authors' (original) or mmsegmentation's (mmseg); by default, what the "
+        "PRESET or the configuration says",
     )
     parser.add_argument("--list", action="store_true", help="list the released checkpoints and stop")
     parser.set_defaults(run=lambda arguments: run(arguments, parser))
