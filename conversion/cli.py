@@ -9,25 +9,32 @@ from typing import Any
 
 import segvit_hf
 from conversion.convert import FAMILIES, convert_checkpoint
-from conversion.download import fetch_released_file
+from conversion.download import fetch_checkpoint, fetch_released_file, is_url
 from conversion.errors import ConversionError
 from conversion.export import check_output_folder, describe_file, export_checkpoint
+from conversion.families import recognise_family
 from conversion.model_card import conversion_summary, own_model_card, published, released_model_card
-from conversion.released_checkpoints import RELEASED_CHECKPOINTS, ReleasedCheckpoint, preset_for_classes
+from conversion.released_checkpoints import (
+    RELEASED_CHECKPOINTS,
+    ReleasedCheckpoint,
+    preset_for_classes,
+    preset_for_layout,
+)
 from conversion.safe_loading import LoadedCheckpoint, load_checkpoint_file
+from conversion.yaml_loading import read_plain_yaml
 
 _DESCRIPTION = """\
 Convert released weights to a folder with model.safetensors, config.json, preprocessor_config.json and a model card.
 
   segvit-hf convert segvit-vit-b-ade20k --output segvit-b            fetch the file from its Hub repository
   segvit-hf convert segvit-vit-b-ade20k ade_51.3.pth --output segvit-b
+  segvit-hf convert segmenter-seg-t-mask-16-ade20k seg_tiny_mask/checkpoint.pth --output seg-t
   segvit-hf convert --family segvit --config original.json latest.pth --output mine
-  segvit-hf convert setr-pup-vit-l-ade20k --layout mmseg --output setr   the file of mmsegmentation's zoo
+  segvit-hf convert --family segmenter seg_tiny_mask/ --output mine  with the variant.yml that lies there
+  segvit-hf convert setr-pup-vit-l-ade20k --layout mmseg --output setr      the file of mmsegmentation's zoo
   segvit-hf convert --list
 
 Files are loaded safely: nothing in them is ever executed."""
-
-_MMSEG_SUFFIX = "-mmseg"
 
 _PYTHON_CONFIG_ADVICE = """\
 {path}: expected JSON. A configuration in Python would have to be executed, which this program never does.
@@ -46,19 +53,24 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("preset", nargs="?", metavar="PRESET", help="name of a released checkpoint (see --list)")
-    parser.add_argument("file", nargs="?", metavar="FILE", help="the .pth file; fetched when left out")
+    parser.add_argument(
+        "file", nargs="?", metavar="FILE", help="the .pth file, its folder or its address; fetched when left out"
+    )
     parser.add_argument("--output", metavar="DIR", type=Path, help="folder to write")
     parser.add_argument("--overwrite", action="store_true", help="replace a saved model that is in DIR already")
     parser.add_argument("--revision", help="branch, tag or commit of the Hub repository to fetch the file from")
     parser.add_argument("--family", choices=sorted(FAMILIES), help="convert a file of your own (with --config)")
     parser.add_argument(
-        "--config", metavar="JSON", type=Path, help='{"model": ..., "test_pipeline": ..., "classes": ...}'
+        "--config",
+        metavar="FILE",
+        type=Path,
+        help='JSON: {"model": ..., "test_pipeline": ..., "classes": ...}, or Segmenter\'s variant.yml (default: the '
+        "one beside the file)",
     )
     parser.add_argument(
         "--layout",
-        choices=sorted({layout for family in FAMILIES.values() for layout in family.layouts}),
-        help="SETR: whose file it is, its authors' (original) or mmsegmentation's (mmseg); by default, what the "
-        "PRESET or the configuration says",
+        choices=("original", "mmseg"),
+        help="naming of the weights: the authors' or mmsegmentation's (default: what the file has)",
     )
     parser.add_argument("--list", action="store_true", help="list the released checkpoints and stop")
     parser.set_defaults(run=lambda arguments: run(arguments, parser))
@@ -98,7 +110,7 @@ def released_checkpoints_table() -> str:
             c.file_name,
             c.dataset_name,
             str(c.num_labels),
-            published(c.miou_single_scale),
+            str(c.miou_single_scale),
             published(c.miou_multi_scale),
         )
         for c in RELEASED_CHECKPOINTS
@@ -112,35 +124,50 @@ def _convert_released(arguments: argparse.Namespace, parser: argparse.ArgumentPa
     if arguments.config is not None:
         parser.error("--config goes with --family; a PRESET brings its own configuration")
     names = [checkpoint.name for checkpoint in RELEASED_CHECKPOINTS]
-    preset = preset_of_layout(arguments.preset, arguments.layout)
-    if preset not in names:
-        close = difflib.get_close_matches(preset, names, n=2)
+    if arguments.preset not in names:
+        close = difflib.get_close_matches(arguments.preset, names, n=2)
         advice = f" Did you mean {' or '.join(close)}?" if close else ""
-        parser.error(f"unknown preset {preset!r}.{advice} The presets are: {', '.join(names)}")
-    checkpoint = RELEASED_CHECKPOINTS[names.index(preset)]
-    _check_layout(arguments, checkpoint.family, parser)
+        parser.error(f"unknown preset {arguments.preset!r}.{advice} The presets are: {', '.join(names)}")
+    checkpoint = RELEASED_CHECKPOINTS[names.index(arguments.preset)]
     check_output_folder(arguments.output, overwrite=arguments.overwrite)
-    path = Path(arguments.file) if arguments.file else fetch_released_file(checkpoint, arguments.revision)
+    if arguments.layout is not None:
+        checkpoint = preset_for_layout(checkpoint, arguments.layout)
+    path = _local_file(arguments.file) if arguments.file else fetch_released_file(checkpoint, arguments.revision)
     loaded = _load(path)
-    num_classes = FAMILIES[checkpoint.family].count_classes(loaded.state_dict)
-    fitting = preset_for_classes(checkpoint, num_classes)
-    if fitting is not checkpoint:
-        _note(f"{path} has {fitting.num_labels} classes: converting it as {fitting.name}.")
-    _convert(fitting.family, loaded, fitting.original, arguments, fitting)
+    family = FAMILIES[checkpoint.family]
+    fitting = checkpoint
+    if recognise_family(loaded.state_dict) is not None:
+        fitting = preset_for_layout(checkpoint, _layout(arguments, loaded, checkpoint.family))
+        if fitting is not checkpoint:
+            _note(f"{path} has the layout of {fitting.name}: converting it as that.")
+    swapped = preset_for_classes(fitting, family.count_classes(loaded.state_dict))
+    if swapped is not fitting:
+        _note(f"{path} has {swapped.num_labels} classes: converting it as {swapped.name}.")
+    original = swapped.original
+    beside = family.find_configuration(path) if swapped.layout == "original" else None
+    if beside is not None:
+        _note(f"{path}: with the configuration beside it.")
+        original = {**original, **beside}
+    _convert(swapped.family, loaded, original, arguments, swapped)
 
 
 def _convert_own(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
     file = arguments.file or arguments.preset
     if arguments.file and arguments.preset:
         parser.error("--family takes one FILE and no PRESET")
-    if file is None or arguments.config is None:
+    if file is None:
         parser.error("--family needs --config original.json and a FILE")
     check_output_folder(arguments.output, overwrite=arguments.overwrite)
-    _check_layout(arguments, arguments.family, parser)
-    original = read_original_configuration(arguments.config)
-    if arguments.layout is not None:
-        original["layout"] = arguments.layout
-    loaded = _load(Path(file))
+    path = _local_file(file)
+    original = None
+    if arguments.config is not None:
+        original = read_original_configuration(arguments.config)
+    elif path.is_file():
+        original = FAMILIES[arguments.family].find_configuration(path)
+    if original is None:
+        parser.error("--family needs --config original.json and a FILE")
+    loaded = _load(path)
+    _layout(arguments, loaded, arguments.family)
     classes = loaded.metadata.get("CLASSES")
     if "classes" not in original and isinstance(classes, (list, tuple)):
         _note("class names: those that the file's `meta` holds.")
@@ -148,27 +175,30 @@ def _convert_own(arguments: argparse.Namespace, parser: argparse.ArgumentParser)
     _convert(arguments.family, loaded, original, arguments, None)
 
 
-def preset_of_layout(preset: str, layout: str | None) -> str:
-    """The name of the preset for the same model in another layout: presets of mmsegmentation's zoo end so."""
-    if layout is None:
-        return preset
-    base = preset.removesuffix(_MMSEG_SUFFIX)
-    return base + _MMSEG_SUFFIX if layout == "mmseg" else base
+def _local_file(file: str) -> Path:
+    """The checkpoint that FILE names: itself, `checkpoint.pth` in a folder, or what is fetched from an address."""
+    if is_url(file):
+        return fetch_checkpoint(file)
+    path = Path(file)
+    return path / "checkpoint.pth" if path.is_dir() and (path / "checkpoint.pth").is_file() else path
 
 
-def _check_layout(arguments: argparse.Namespace, family: str, parser: argparse.ArgumentParser) -> None:
-    layouts = FAMILIES[family].layouts
-    if arguments.layout is not None and arguments.layout not in layouts:
-        parser.error(f"--layout {arguments.layout}: files of the family {family} have one layout only")
+def _layout(arguments: argparse.Namespace, loaded: LoadedCheckpoint, family: str) -> str:
+    found = FAMILIES[family].find_layout(loaded.state_dict)
+    if arguments.layout not in (None, found):
+        raise ConversionError(f"{loaded.path}: expected weights in the layout {arguments.layout!r}, found {found!r}.")
+    return found
 
 
 def read_original_configuration(path: Path) -> dict[str, Any]:
     """
-    An original configuration written as JSON.
+    An original configuration written as JSON, or as YAML of plain values.
 
     Raises:
-        ConversionError: If the file is missing, not JSON (a Python configuration is never executed), or no object.
+        ConversionError: If the file is missing, neither (a Python configuration is never executed), or no object.
     """
+    if path.suffix in (".yml", ".yaml"):
+        return read_plain_yaml(path)
     if path.suffix == ".py":
         raise ConversionError(_PYTHON_CONFIG_ADVICE.format(path=path))
     try:

@@ -3,12 +3,13 @@
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
 from transformers import PreTrainedModel
 
-from conversion import segvit, setr
+from conversion import segmenter, segvit, setr
 from conversion.errors import ConversionError
 from conversion.families import check_family
 from conversion.key_mapping import match_keys
@@ -24,19 +25,23 @@ class Family:
     Attributes:
         plan_conversion: From original weights and configuration to a plan; raises `ConversionError`.
         count_classes: Number of classes that original weights have, or `None` if they do not say.
-        layouts: Names of the naming schemes in which its weights exist, where there are several; an original
-            configuration may ask for one with the key `layout`.
+        find_configuration: The original configuration that lies beside a checkpoint file, or `None`.
+        find_layout: Which naming original weights have: "original", or another one that `plan_conversion` knows.
     """
 
     plan_conversion: Callable[[Mapping[str, torch.Tensor], Mapping[str, Any]], ConversionPlan]
     count_classes: Callable[[Mapping[str, torch.Tensor]], int | None]
-    layouts: tuple[str, ...] = ()
+    find_configuration: Callable[[Path], dict[str, Any] | None] = lambda checkpoint_file: None
+    find_layout: Callable[[Mapping[str, torch.Tensor]], str] = lambda state_dict: "original"
 
 
 # One line per architecture, by model type.
 FAMILIES: dict[str, Family] = {
+    "segmenter": Family(
+        segmenter.plan_conversion, segmenter.count_classes, segmenter.find_variant, segmenter.find_layout
+    ),
     "segvit": Family(segvit.plan_conversion, segvit.count_classes),
-    "setr": Family(setr.plan_conversion, setr.count_classes, setr.LAYOUTS),
+    "setr": Family(setr.plan_conversion, setr.count_classes, find_layout=setr.find_layout),
 }
 
 
@@ -68,9 +73,9 @@ def convert_checkpoint(
     Args:
         family: One of `FAMILIES`.
         state_dict: Original names to tensors, already unwrapped (see `load_checkpoint_file`).
-        original: The original's configuration as a plain dictionary. For SegViT
-            `{"model": <mmseg model dict>, "test_pipeline": [...]}`, with optional keys `classes`, `palette` and
-            `reduce_zero_label`.
+        original: The original's configuration as a plain dictionary: the content of `variant.yml` for Segmenter,
+            `{"model": <mmseg model dict>, "test_pipeline": [...]}` for the others; with optional keys `classes`,
+            `palette` and `reduce_zero_label`.
 
     Raises:
         ConversionError: If the family is unknown or not that of the weights, the configuration is not supported, or a
@@ -85,9 +90,15 @@ def convert_checkpoint(
         raise ConversionError(f"original: expected a dictionary, found {type(original).__name__}.")
     check_family(family, state_dict)
     plan = FAMILIES[family].plan_conversion(state_dict, original)
+    state_dict = transformed(state_dict, plan)
     match = match_keys(state_dict, expected_shapes(plan), plan.rules, model_name=plan.model_class.__name__)
     weights = {name: _as_float32(state_dict[key]) for name, key in match.sources.items()}
     return ConvertedCheckpoint(model=_build(plan, weights), image_processor=plan.image_processor, report=match.report)
+
+
+def transformed(state_dict: Mapping[str, torch.Tensor], plan: ConversionPlan) -> dict[str, torch.Tensor]:
+    """`state_dict` with its plan's transforms applied."""
+    return {key: plan.transforms[key](value) if key in plan.transforms else value for key, value in state_dict.items()}
 
 
 def expected_shapes(plan: ConversionPlan) -> dict[str, torch.Size]:
@@ -127,4 +138,12 @@ def _as_float32(tensor: torch.Tensor) -> torch.Tensor:
     return tensor.to("cpu", torch.float32) if tensor.is_floating_point() else tensor.to("cpu")
 
 
-__all__ = ["FAMILIES", "ConvertedCheckpoint", "Family", "convert_checkpoint", "expected_shapes", "no_progress_bar"]
+__all__ = [
+    "FAMILIES",
+    "ConvertedCheckpoint",
+    "Family",
+    "convert_checkpoint",
+    "expected_shapes",
+    "no_progress_bar",
+    "transformed",
+]

@@ -29,6 +29,11 @@ SIGNATURES = (
         (r"backbone\.layers\.\d+\.attn\.attn\..*", r"decode_head\.(atm\.)?(q|class_embed)\..*"),
     ),
     Signature("segmenter", "a Segmenter checkpoint", (r"encoder\.blocks\.\d+\..*", r"decoder\..*")),
+    Signature(
+        "segmenter",
+        "a Segmenter checkpoint of mmsegmentation",
+        (r"backbone\.layers\.\d+\.attn\.attn\..*", r"decode_head\.dec_proj\..*"),
+    ),
     Signature("setr", "a SETR checkpoint", (r"backbone\.blocks\.\d+\..*", r"(decode_head|auxiliary_head)\..*")),
     Signature(
         "setr",

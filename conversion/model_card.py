@@ -12,7 +12,8 @@ from typing import Any
 
 import yaml
 
-from conversion.released_checkpoints import RELEASED_CHECKPOINTS, ReleasedCheckpoint
+from conversion.released_checkpoint import Publication, ReleasedCheckpoint
+from conversion.released_checkpoints import RELEASED_CHECKPOINTS
 
 _LIMITS = """\
 ## Limits
@@ -72,21 +73,17 @@ def released_model_card(checkpoint: ReleasedCheckpoint, conversion: str = "", fo
         Markdown with YAML metadata.
     """
     publication = checkpoint.publication
-    test = checkpoint.build_model()["test_cfg"]
-    licence = {"license": publication.licence}
-    if publication.licence == "other":
-        licence |= {"license_name": publication.licence_name, "license_link": publication.licence_link}
     metadata = {
-        **licence,
+        **_licence_metadata(publication),
         "library_name": "transformers",
         "pipeline_tag": "image-segmentation",
-        **({"base_model": checkpoint.repository} if checkpoint.repository is not None else {}),
+        **({"base_model": checkpoint.repository} if checkpoint.is_on_the_hub else {}),
         "datasets": [checkpoint.dataset_id],
         "tags": ["segvit_hf", checkpoint.family, "semantic-segmentation", "vision"],
     }
-    trainers = publication.trainers or f"the authors of *{publication.title}*"
     summary = (
-        f"{checkpoint.description}, trained on {checkpoint.dataset_name} by {trainers} "
+        f"{checkpoint.description}, trained on {checkpoint.dataset_name} by "
+        f"{publication.trained_by or 'the authors of'} *{publication.title}* "
         f"([paper]({publication.paper}), [code]({publication.code})), for use with Hugging Face transformers. "
         + _origin_of_the_weights(checkpoint)
     )
@@ -94,11 +91,11 @@ def released_model_card(checkpoint: ReleasedCheckpoint, conversion: str = "", fo
         "## Results\n",
         "| data set | classes | mIoU, single scale | mIoU, multi-scale + flip |",
         "|---|---|---|---|",
-        f"| {checkpoint.dataset_name} | {checkpoint.num_labels} | {published(checkpoint.miou_single_scale)} | "
+        f"| {checkpoint.dataset_name} | {checkpoint.num_labels} | {checkpoint.miou_single_scale} | "
         f"{published(checkpoint.miou_multi_scale)} |",
         "",
         "As published by the authors in percent, not measured again with this conversion. Larger images are run in "
-        f"windows of {test['crop_size'][0]}x{test['crop_size'][1]} pixels, {test['stride'][0]} apart.",
+        f"windows of {checkpoint.crop}x{checkpoint.crop} pixels, {checkpoint.stride} apart.",
         *(["", checkpoint.note] if checkpoint.note else []),
         "",
         "## Conversion\n",
@@ -122,35 +119,49 @@ def published(miou: float | None) -> str:
 
 
 def _origin_of_the_weights(checkpoint: ReleasedCheckpoint) -> str:
-    if checkpoint.url is None:
+    if not checkpoint.is_released:
         return "The weights were not released."
-    if checkpoint.repository is not None:
-        where = f"in the Hub repository [{checkpoint.repository}](https://huggingface.co/{checkpoint.repository})"
-    else:
-        where = f"that [its authors link]({checkpoint.url})"
-    return f"The weights are those of `{checkpoint.file_name}` {where}: only their names and the file format differ."
+    if checkpoint.page is not None:
+        return (
+            f"The weights are those that [its authors link]({checkpoint.page}): only their names and the file format "
+            "differ."
+        )
+    place = f"in the folder {checkpoint.base_url}"
+    if checkpoint.is_on_the_hub:
+        place = f"in the Hub repository [{checkpoint.repository}](https://huggingface.co/{checkpoint.repository})"
+    return f"The weights are those of `{checkpoint.file_name}` {place}: only their names and the file format differ."
 
 
 def _how_to_convert(checkpoint: ReleasedCheckpoint) -> str:
-    fetching = f"segvit-hf convert {checkpoint.name} --output {checkpoint.name}\n"
-    from_file = f"segvit-hf convert {checkpoint.name} {checkpoint.file_name} --output {checkpoint.name}\n"
-    if checkpoint.can_be_fetched:
-        place = "the Hub" if checkpoint.repository is not None else "its address"
-        advice = f"the\nfile is fetched from {place}, or give its path"
-        commands = fetching + from_file
-    elif checkpoint.url is not None:
-        advice = (
-            f"download\nthe file by hand from [its page]({checkpoint.url}), whatever it is called, and give its path"
-        )
-        commands = from_file
-    else:
+    command = f"segvit-hf convert {checkpoint.name}"
+    file_name = checkpoint.file_name.rsplit("/", 1)[-1]
+    commands = f"{command} {file_name} --output {checkpoint.name}\n"
+    if not checkpoint.is_released:
         advice = "give\nthe path of a file that was trained with the authors' configuration"
-        commands = from_file
-    reason = ", because of their licence" if checkpoint.publication.licence == "other" else ""
-    return (
-        f"The weights are not distributed here{reason}. Convert them on your own machine; {advice}:\n\n"
-        f"```bash\n{commands}```"
-    )
+    elif checkpoint.page is not None:
+        advice = f"download\nthe file by hand from [its page]({checkpoint.page}) and give its path"
+    else:
+        commands = f"{command} --output {checkpoint.name}\n{commands}"
+        place = "from the Hub" if checkpoint.is_on_the_hub else "from there"
+        advice = f"the\nfile is fetched {place}, or give its path"
+    reason = "" if _is_free(checkpoint.publication) else ", because of their licence"
+    advice = f"Convert them on your own machine; {advice}"
+    return f"The weights are not distributed here{reason}. {advice}:\n\n```bash\n{commands}```"
+
+
+def _is_free(publication: Publication) -> bool:
+    """Whether the licence is one that the Hub knows by name, all of which here allow redistribution."""
+    return publication.licence_name in ("apache-2.0", "mit")
+
+
+def _licence_metadata(publication: Publication) -> dict[str, str]:
+    if _is_free(publication):
+        return {"license": publication.licence_name}
+    return {
+        "license": "other",
+        "license_name": publication.licence_name,
+        "license_link": publication.licence_link,
+    }
 
 
 def own_model_card(family: str, file_name: str, conversion: str, folder: str) -> str:

@@ -1,13 +1,17 @@
 """What a family's module tells the converter."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
+import torch
+from huggingface_hub.errors import StrictDataclassError
 from transformers import PreTrainedConfig, PreTrainedModel
 
 from conversion.errors import ConversionError
 from conversion.key_mapping import Rule
+
+ConfigT = TypeVar("ConfigT", bound=PreTrainedConfig)
 
 
 @dataclass(frozen=True)
@@ -20,12 +24,27 @@ class ConversionPlan:
         model_class: The class to build from it.
         image_processor: Ready to use.
         rules: Original names to ours, first match wins.
+        transforms: For original names whose tensors are laid out differently from ours, what makes them ours.
     """
 
     config: PreTrainedConfig
     model_class: type[PreTrainedModel]
     image_processor: Any
     rules: Sequence[Rule]
+    transforms: Mapping[str, Callable[[torch.Tensor], torch.Tensor]] = field(default_factory=dict)
+
+
+def build_config(config_class: type[ConfigT], where: str, **fields: Any) -> ConfigT:
+    """
+    A configuration.
+
+    Raises:
+        ConversionError: If the fields contradict each other; says `where` they come from.
+    """
+    try:
+        return config_class(**fields)
+    except (ValueError, StrictDataclassError) as error:
+        raise ConversionError(f"{where}: the fields contradict each other: {error}") from error
 
 
 def label_arguments(original: Mapping[str, Any], num_labels: int) -> dict[str, Any]:
@@ -59,4 +78,4 @@ def label_arguments(original: Mapping[str, Any], num_labels: int) -> dict[str, A
     return arguments
 
 
-__all__ = ["ConversionPlan", "label_arguments"]
+__all__ = ["ConversionPlan", "build_config", "label_arguments"]

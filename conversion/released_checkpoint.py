@@ -1,4 +1,4 @@
-"""What is known about one released checkpoint: where it is, what it was trained on, its original configuration."""
+"""One released checkpoint: where its file is, what it was trained on, its original configuration."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,10 +21,8 @@ class Publication:
     licence_link: str
     licence_text: str
     citation_key: str
-    # As model cards name it; "other" goes with licence_name and licence_link.
-    licence: str = "other"
-    # Who trained the weights, if not the authors of the paper.
-    trainers: str = ""
+    # Who trained the weights, where it was not the authors of the paper.
+    trained_by: str | None = None
 
     @property
     def citation(self) -> str:
@@ -49,49 +47,61 @@ class ReleasedCheckpoint:
         name: The preset's name on the command line.
         family: The model type that converts it.
         description: The architecture in words.
-        repository: Its repository on the Hub; `None` if it is elsewhere.
-        file_name: The file. Where its authors' page does not show a name, one made from that of the configuration.
+        repository, file_name: Where the file is on the Hub, or below `base_url`. Where no name of a file is known, it
+            is made from that of the original configuration.
         label_set: Name for `get_label_set`.
         dataset_name, dataset_id: The data set in words, and as an identifier for a model card.
-        build_model: Makes the original's mmsegmentation model dictionary.
-        build_test_pipeline: Makes the original's test pipeline.
-        miou_single_scale, miou_multi_scale: As published, in percent; not measured here. `None`: not published.
+        build_original: Makes the original's configuration, without labels.
+        crop, stride: Side of the windows of its evaluation and their distance, in pixels.
+        miou_single_scale, miou_multi_scale: As published, in percent; not measured here.
         publication: Paper, licence, citation.
         note: What a user should know about this file.
-        link: Where the file is if not on the Hub: its address, or a page to download it from by hand. `None` together
-            with `repository`: it was never released, and must be a file of the user's own.
-        build_multi_scale_test_pipeline: Makes the original's test pipeline of the multi-scale protocol, where that is
-            another one.
+        base_url: Address of the folder that `file_name` is in, where `repository` is none of the Hub.
+        page: Address of a page that shows the file to people, where no program can fetch it.
+        is_released: Whether there is a file; if not, the preset converts one of the user's own.
+        layout: Which naming of the weights the file has, for families that know several.
+        same_model_as: The preset of the same model in the family's first layout, if there is one.
+        build_multi_scale_test_pipeline: Makes the test pipeline of the original's multi-scale protocol, where that is
+            not the single-scale one at other scales.
     """
 
     name: str
     family: str
     description: str
-    repository: str | None
+    repository: str
     file_name: str
     label_set: str
     dataset_name: str
     dataset_id: str
-    build_model: Callable[[], dict[str, Any]]
-    build_test_pipeline: Callable[[], list[dict[str, Any]]]
-    miou_single_scale: float | None
+    build_original: Callable[[], dict[str, Any]]
+    crop: int
+    stride: int
+    miou_single_scale: float
     miou_multi_scale: float | None
     publication: Publication
     note: str = ""
-    link: str | None = None
+    base_url: str | None = None
+    layout: str = "original"
+    same_model_as: str | None = None
+    page: str | None = None
+    is_released: bool = True
     build_multi_scale_test_pipeline: Callable[[], list[dict[str, Any]]] | None = None
 
     @property
     def url(self) -> str | None:
-        """Where the file can be downloaded by hand; `None` if it was never released."""
-        if self.repository is None:
-            return self.link
+        """Address of the file, or of its page, for a download by hand; `None` if it was never released."""
+        if not self.is_released:
+            return None
+        if self.page is not None:
+            return self.page
+        if self.base_url is not None:
+            return f"{self.base_url}/{self.file_name}"
         return f"https://huggingface.co/{self.repository}/resolve/main/{self.file_name}"
 
     @property
-    def can_be_fetched(self) -> bool:
-        """Whether `url` is the address of the file itself, and not of a page that shows it."""
-        return self.url is not None and self.url.endswith(f"/{self.file_name}")
+    def is_on_the_hub(self) -> bool:
+        """Whether `repository` is one of the Hub that has the file."""
+        return self.is_released and self.base_url is None and self.page is None
 
     @property
     def num_labels(self) -> int:
@@ -104,9 +114,8 @@ class ReleasedCheckpoint:
         labels = get_label_set(self.label_set)
         multi_scale = self.build_multi_scale_test_pipeline
         return {
-            "model": self.build_model(),
-            "test_pipeline": self.build_test_pipeline(),
-            **({"multi_scale_test_pipeline": multi_scale()} if multi_scale is not None else {}),
+            **self.build_original(),
+            **({} if multi_scale is None else {"multi_scale_test_pipeline": multi_scale()}),
             "classes": list(labels.classes),
             "palette": [list(colour) for colour in labels.palette],
             "reduce_zero_label": labels.reduce_zero_label,

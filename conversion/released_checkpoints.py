@@ -1,13 +1,16 @@
-"""The table of released checkpoints of all architectures."""
+"""The table of released checkpoints."""
 
 from conversion.errors import ConversionError
 from conversion.released_checkpoint import Publication, ReleasedCheckpoint
+from conversion.released_segmenter import SEGMENTER_CHECKPOINTS, SEGMENTER_MMSEG_CHECKPOINTS
 from conversion.released_segvit import SEGVIT_CHECKPOINTS
 from conversion.released_setr import SETR_CHECKPOINTS
 from conversion.released_setr_mmseg import SETR_MMSEG_CHECKPOINTS
 
 RELEASED_CHECKPOINTS: tuple[ReleasedCheckpoint, ...] = (
     *SEGVIT_CHECKPOINTS,
+    *SEGMENTER_CHECKPOINTS,
+    *SEGMENTER_MMSEG_CHECKPOINTS,
     *SETR_CHECKPOINTS,
     *SETR_MMSEG_CHECKPOINTS,
 )
@@ -40,7 +43,11 @@ def preset_for_classes(checkpoint: ReleasedCheckpoint, num_classes: int | None) 
     """
     if num_classes is None or num_classes == checkpoint.num_labels:
         return checkpoint
-    siblings = [other for other in RELEASED_CHECKPOINTS if other.file_name == checkpoint.file_name]
+    siblings = [
+        other
+        for other in RELEASED_CHECKPOINTS
+        if (other.url, other.file_name) == (checkpoint.url, checkpoint.file_name)
+    ]
     for other in siblings:
         if other.num_labels == num_classes:
             return other
@@ -57,10 +64,31 @@ def preset_for_classes(checkpoint: ReleasedCheckpoint, num_classes: int | None) 
     )
 
 
+def preset_for_layout(checkpoint: ReleasedCheckpoint, layout: str) -> ReleasedCheckpoint:
+    """
+    The preset of the same model whose file has the layout that was found.
+
+    Raises:
+        ConversionError: If there is none.
+    """
+    if checkpoint.layout == layout:
+        return checkpoint
+    for other in RELEASED_CHECKPOINTS:
+        if other.layout == layout and (
+            other.same_model_as == checkpoint.name or checkpoint.same_model_as == other.name
+        ):
+            return other
+    raise ConversionError(
+        f"Preset {checkpoint.name}: expected a file in the layout {checkpoint.layout!r}, found {layout!r}. Convert a "
+        "file of your own with --family and --config."
+    )
+
+
 __all__ = [
     "RELEASED_CHECKPOINTS",
     "Publication",
     "ReleasedCheckpoint",
     "get_released_checkpoint",
     "preset_for_classes",
+    "preset_for_layout",
 ]

@@ -1,4 +1,4 @@
-"""The released checkpoints of SegViT (https://github.com/zbwxp/SegVit)."""
+"""SegViT's released checkpoints."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -170,10 +170,14 @@ def _segvit(
         label_set=data.label_set,
         dataset_name=data.dataset_name,
         dataset_id=data.dataset_id,
-        build_model=lambda: segvit_model(
-            size, crop=data.crop, stride=data.stride, num_classes=data.num_classes, shrunk=shrunk
-        ),
-        build_test_pipeline=lambda: segvit_test_pipeline(scale=data.scale, min_size=data.min_size, mean=mean, std=std),
+        build_original=lambda: {
+            "model": segvit_model(
+                size, crop=data.crop, stride=data.stride, num_classes=data.num_classes, shrunk=shrunk
+            ),
+            "test_pipeline": segvit_test_pipeline(scale=data.scale, min_size=data.min_size, mean=mean, std=std),
+        },
+        crop=data.crop,
+        stride=data.stride,
         miou_single_scale=miou[0],
         miou_multi_scale=miou[1],
         publication=SEGVIT,
@@ -194,4 +198,4 @@ SEGVIT_CHECKPOINTS: tuple[ReleasedCheckpoint, ...] = (
 )
 
 
-__all__ = ["SEGVIT", "SEGVIT_CHECKPOINTS", "segvit_model", "segvit_test_pipeline"]
+__all__ = ["SEGVIT_CHECKPOINTS", "segvit_model", "segvit_test_pipeline"]

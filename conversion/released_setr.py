@@ -19,11 +19,10 @@ SETR = Publication(
     year=2021,
     paper="https://arxiv.org/abs/2012.15840",
     code="https://github.com/fudan-zvg/SETR",
-    licence_name="MIT",
+    licence_name="mit",
     licence_link="https://github.com/fudan-zvg/SETR/blob/main/LICENSE",
     licence_text="The authors license their repository under the MIT licence.",
     citation_key="zheng2021rethinking",
-    licence="mit",
 )
 
 
@@ -215,18 +214,23 @@ def _setr(
         name="-".join(filter(None, ("setr", decoder, encoder.name, data.suffix, variant))),
         family="setr",
         description=f"SETR-{decoder.upper() if decoder != 'naive' else 'Naive'} with {encoder.title}",
-        repository=None,
+        repository="fudan-zvg/SETR",
         file_name=f"{configuration}.pth",
         label_set=data.label_set,
         dataset_name=data.dataset_name,
         dataset_id=data.dataset_id,
-        build_model=lambda: setr_model(decoder, encoder, data),
-        build_test_pipeline=lambda: setr_test_pipeline(data),
+        build_original=lambda: {
+            "model": setr_model(decoder, encoder, data),
+            "test_pipeline": setr_test_pipeline(data),
+        },
+        crop=data.crop,
+        stride=data.stride,
         miou_single_scale=miou[0],
         miou_multi_scale=miou[1],
         publication=SETR,
         note=" ".join(notes),
-        link=None if drive_id is None else f"https://drive.google.com/file/d/{drive_id}/view?usp=sharing",
+        page=None if drive_id is None else f"https://drive.google.com/file/d/{drive_id}/view?usp=sharing",
+        is_released=drive_id is not None,
         build_multi_scale_test_pipeline=lambda: setr_test_pipeline(data, ratios),
     )
 

@@ -13,11 +13,10 @@ _RELU = {"type": "ReLU"}
 _PUBLICATION = replace(
     SETR,
     code="https://github.com/open-mmlab/mmsegmentation/tree/main/configs/setr",
-    licence_name="Apache-2.0",
+    licence_name="apache-2.0",
     licence_link="https://github.com/open-mmlab/mmsegmentation/blob/main/LICENSE",
-    licence_text="The mmsegmentation project licenses its zoo under the Apache licence 2.0.",
-    licence="apache-2.0",
-    trainers="the mmsegmentation project",
+    licence_text="OpenMMLab publishes code and weights under the Apache 2.0 licence.",
+    trained_by="OpenMMLab with the architecture of",
 )
 
 
@@ -105,23 +104,29 @@ def _mla_parts(width: int, data: SetrData) -> dict[str, Any]:
 def _zoo(
     decoder: str, data: SetrData, miou: tuple[float, float], folder: str, stamp: str, *, variant: str = ""
 ) -> ReleasedCheckpoint:
-    file_name = f"{folder}_{stamp}.pth"
+    name = "-".join(filter(None, (decoder, VIT_LARGE.name, data.suffix, variant)))
     return ReleasedCheckpoint(
-        name="-".join(filter(None, ("setr", decoder, VIT_LARGE.name, data.suffix, variant, "mmseg"))),
+        name=f"setr-mmseg-{name}",
         family="setr",
-        description=f"SETR-{'Naive' if decoder == 'naive' else decoder.upper()} with ViT-L (mmsegmentation's)",
-        repository=None,
-        file_name=file_name,
+        description=f"SETR-{'Naive' if decoder == 'naive' else decoder.upper()} with ViT-L",
+        repository="open-mmlab/mmsegmentation",
+        file_name=f"{folder}_{stamp}.pth",
         label_set=data.label_set,
         dataset_name=data.dataset_name,
         dataset_id=data.dataset_id,
-        build_model=lambda: setr_mmseg_model(decoder, data),
-        build_test_pipeline=lambda: setr_test_pipeline(data),
+        build_original=lambda: {
+            "model": setr_mmseg_model(decoder, data),
+            "test_pipeline": setr_test_pipeline(data),
+        },
+        crop=data.crop,
+        stride=data.stride,
         miou_single_scale=miou[0],
         miou_multi_scale=miou[1],
         publication=_PUBLICATION,
         note="mmsegmentation's SETR differs from that of the paper's authors in its upsampling and auxiliary heads.",
-        link=f"{_ZOO}/{folder}/{file_name}",
+        base_url=f"{_ZOO}/{folder}",
+        layout="mmseg",
+        same_model_as=f"setr-{name}",
     )
 
 

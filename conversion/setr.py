@@ -9,20 +9,18 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from huggingface_hub.errors import StrictDataclassError
 
 from conversion.errors import ConversionError
 from conversion.mmseg_model import sliding_window
 from conversion.mmseg_pipeline import image_processor_arguments
 from conversion.original_config import OriginalFields
-from conversion.plan import ConversionPlan, label_arguments
+from conversion.plan import ConversionPlan, build_config, label_arguments
 from conversion.setr_mmseg import MMSEG_HEAD_TYPES, mmseg_configuration, mmseg_rules
 from conversion.setr_original import original_configuration, original_rules
 from segvit_hf.models.setr.configuration_setr import SetrConfig
 from segvit_hf.models.setr.image_processing_setr import SetrImageProcessor
 from segvit_hf.models.setr.modeling_setr import SetrForSemanticSegmentation
 
-LAYOUTS = ("original", "mmseg")
 _CLASSIFIER = "decode_head.conv_seg.weight"
 
 
@@ -32,15 +30,19 @@ def plan_conversion(state_dict: Mapping[str, torch.Tensor], original: Mapping[st
         state_dict: Original names to tensors; read for the number of classes.
         original: `{"model": <mmseg model dict>, "test_pipeline": [...]}`; optional keys `classes`, `palette`,
             `reduce_zero_label` (whether label 0 of the data set's maps means "no class"), `test_cfg` (where the model
-            dictionary has none: the original keeps it beside the model), `multi_scale_test_pipeline` (that of the
-            `*_MS` configuration) and `layout` (one of `LAYOUTS`; an error if the configuration is of the other).
+            dictionary has none: the original keeps it beside the model) and `multi_scale_test_pipeline` (that of the
+            `*_MS` configuration).
 
     Raises:
         ConversionError: If the configuration is incomplete, unsupported or not that of the weights.
     """
     config = setr_config(original)
     layout = layout_of(original)
-    _check_layout(layout, state_dict)
+    if state_dict and find_layout(state_dict) != layout:
+        raise ConversionError(
+            f"The configuration is of the layout {layout!r}, the names of the weights are of the layout "
+            f"{find_layout(state_dict)!r} (original: the repository of SETR's authors; mmseg: mmsegmentation)."
+        )
     found = count_classes(state_dict)
     if found is not None and found != config.num_labels:
         raise ConversionError(
@@ -61,15 +63,9 @@ def plan_conversion(state_dict: Mapping[str, torch.Tensor], original: Mapping[st
     )
 
 
-def _check_layout(layout: str, state_dict: Mapping[str, torch.Tensor]) -> None:
-    if not any(key.startswith("backbone.") for key in state_dict):
-        return  # matching the names will say what is missing
-    found = "mmseg" if any(key.startswith("backbone.layers.") for key in state_dict) else "original"
-    if found != layout:
-        raise ConversionError(
-            f"The configuration is of the layout {layout!r}, the names of the weights are of the layout {found!r} "
-            "(`original`: the repository of SETR's authors; `mmseg`: mmsegmentation's zoo)."
-        )
+def find_layout(state_dict: Mapping[str, torch.Tensor]) -> str:
+    """Which naming the weights have: "mmseg" or "original"."""
+    return "mmseg" if any(key.startswith("backbone.layers.") for key in state_dict) else "original"
 
 
 def layout_of(original: Mapping[str, Any]) -> str:
@@ -77,7 +73,7 @@ def layout_of(original: Mapping[str, Any]) -> str:
     Whether a configuration is the original's own (`"original"`) or mmsegmentation's (`"mmseg"`).
 
     Raises:
-        ConversionError: If it has no decode head, or is not of the layout that `original["layout"]` asks for.
+        ConversionError: If it has no decode head.
     """
     model = original.get("model")
     head = model.get("decode_head") if isinstance(model, Mapping) else None
@@ -86,16 +82,7 @@ def layout_of(original: Mapping[str, Any]) -> str:
             "SETR's configuration: expected a dictionary with the key 'model', mmsegmentation's model dict with a "
             f"decode_head; found the keys {sorted(original)}."
         )
-    layout = "mmseg" if head.get("type") in MMSEG_HEAD_TYPES else "original"
-    wanted = original.get("layout")
-    if wanted not in (None, *LAYOUTS):
-        raise ConversionError(f"layout: expected {' or '.join(LAYOUTS)}, found {wanted!r}.")
-    if wanted not in (None, layout):
-        raise ConversionError(
-            f"layout {wanted!r} was asked for, but the configuration (decode_head.type = {head.get('type')!r}) is of "
-            f"the layout {layout!r}."
-        )
-    return layout
+    return "mmseg" if head.get("type") in MMSEG_HEAD_TYPES else "original"
 
 
 def setr_config(original: Mapping[str, Any]) -> SetrConfig:
@@ -122,10 +109,7 @@ def setr_config(original: Mapping[str, Any]) -> SetrConfig:
     # Inputs of another shape than the crop, which the original refuses, get the embeddings of their own grid.
     fields["position_embedding_resize_by"] = "grid"
     labels = label_arguments(original, fields.pop("num_labels"))
-    try:
-        return SetrConfig(**fields, **labels)
-    except (ValueError, StrictDataclassError) as error:
-        raise ConversionError(f"model: the fields contradict each other. {error}") from error
+    return build_config(SetrConfig, "model", **fields, **labels)
 
 
 def count_classes(state_dict: Mapping[str, torch.Tensor]) -> int | None:
@@ -134,4 +118,4 @@ def count_classes(state_dict: Mapping[str, torch.Tensor]) -> int | None:
     return None if classifier is None else classifier.shape[0]
 
 
-__all__ = ["LAYOUTS", "count_classes", "layout_of", "plan_conversion", "setr_config"]
+__all__ = ["count_classes", "find_layout", "layout_of", "plan_conversion", "setr_config"]

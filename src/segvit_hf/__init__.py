@@ -6,6 +6,9 @@ Importing this package registers its architectures with transformers' Auto class
 """
 
 from segvit_hf.inference.segment import segment
+from segvit_hf.models.segmenter.configuration_segmenter import SegmenterConfig
+from segvit_hf.models.segmenter.image_processing_segmenter import SegmenterImageProcessor, SegmenterImageProcessorPil
+from segvit_hf.models.segmenter.modeling_segmenter import SegmenterForSemanticSegmentation
 from segvit_hf.models.segvit.configuration_segvit import SegVitConfig
 from segvit_hf.models.segvit.image_processing_segvit import SegVitImageProcessor, SegVitImageProcessorPil
 from segvit_hf.models.segvit.modeling_segvit import SegVitForSemanticSegmentation
@@ -23,6 +26,10 @@ __all__ = [
     "SegVitForSemanticSegmentation",
     "SegVitImageProcessor",
     "SegVitImageProcessorPil",
+    "SegmenterConfig",
+    "SegmenterForSemanticSegmentation",
+    "SegmenterImageProcessor",
+    "SegmenterImageProcessorPil",
     "SetrConfig",
     "SetrForSemanticSegmentation",
     "SetrImageProcessor",

@@ -13,6 +13,9 @@ from transformers import (
 )
 
 from segvit_hf._compat import MODEL_FOR_SEMANTIC_SEGMENTATION_MAPPING_NAMES
+from segvit_hf.models.segmenter.configuration_segmenter import SegmenterConfig
+from segvit_hf.models.segmenter.image_processing_segmenter import SegmenterImageProcessor, SegmenterImageProcessorPil
+from segvit_hf.models.segmenter.modeling_segmenter import SegmenterForSemanticSegmentation
 from segvit_hf.models.segvit.configuration_segvit import SegVitConfig
 from segvit_hf.models.segvit.image_processing_segvit import SegVitImageProcessor, SegVitImageProcessorPil
 from segvit_hf.models.segvit.modeling_segvit import SegVitForSemanticSegmentation
@@ -37,6 +40,12 @@ ARCHITECTURES = (
         semantic_segmentation=SegVitForSemanticSegmentation,
         image_processor=SegVitImageProcessor,
         image_processor_pil=SegVitImageProcessorPil,
+    ),
+    Architecture(
+        config=SegmenterConfig,
+        semantic_segmentation=SegmenterForSemanticSegmentation,
+        image_processor=SegmenterImageProcessor,
+        image_processor_pil=SegmenterImageProcessorPil,
     ),
     Architecture(
         config=SetrConfig,

@@ -9,11 +9,11 @@ from conversion.convert import FAMILIES, convert_checkpoint, expected_shapes
 from conversion.errors import ConversionError
 from conversion.key_mapping import match_keys
 from conversion.released_checkpoints import (
-    RELEASED_CHECKPOINTS,
     ReleasedCheckpoint,
     get_released_checkpoint,
     preset_for_classes,
 )
+from conversion.released_segvit import SEGVIT_CHECKPOINTS
 from segvit_hf.data.label_sets import get_label_set
 from tests.reference import ReferenceCase, case_names, load_case
 
@@ -24,7 +24,7 @@ def preset_of(case: ReferenceCase) -> ReleasedCheckpoint:
     num_classes = case.arch["decode_head"]["num_classes"]
     (preset,) = [
         checkpoint
-        for checkpoint in RELEASED_CHECKPOINTS
+        for checkpoint in SEGVIT_CHECKPOINTS
         if checkpoint.file_name == case.meta["released_file"] and checkpoint.num_labels == num_classes
     ]
     return preset
@@ -45,7 +45,7 @@ def assert_is_part_of(part: Any, whole: Any, where: str) -> None:
 
 def test_every_manifest_has_its_preset_and_every_preset_its_manifest() -> None:
     assert sorted(preset_of(load_case("segvit", name)).name for name in MANIFESTS) == sorted(
-        checkpoint.name for checkpoint in RELEASED_CHECKPOINTS if checkpoint.family == "segvit"
+        checkpoint.name for checkpoint in SEGVIT_CHECKPOINTS
     )
 
 
@@ -53,8 +53,8 @@ def test_every_manifest_has_its_preset_and_every_preset_its_manifest() -> None:
 def test_the_presets_configuration_is_the_originals(name: str) -> None:
     case = load_case("segvit", name)
     preset = preset_of(case)
-    assert_is_part_of(preset.build_model(), case.arch, "model")
-    assert preset.build_test_pipeline() == case.meta["test_pipeline"]
+    assert_is_part_of(preset.build_original()["model"], case.arch, "model")
+    assert preset.build_original()["test_pipeline"] == case.meta["test_pipeline"]
     # What the preset leaves to defaults must have the value of the resolved configuration.
     ours = FAMILIES["segvit"].plan_conversion({}, preset.original)
     labels = {key: preset.original[key] for key in ("classes", "palette", "reduce_zero_label")}

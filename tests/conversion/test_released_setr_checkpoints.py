@@ -17,8 +17,8 @@ from tests.reference import case_names, load_case
 MANIFESTS = case_names("setr", "full-*")
 ROWS = [(name, row) for name in MANIFESTS for row in load_case("setr", name).meta["released"]]
 PRESETS = [checkpoint for checkpoint in RELEASED_CHECKPOINTS if checkpoint.family == "setr"]
-ORIGINAL_PRESETS = [preset for preset in PRESETS if not preset.name.endswith("-mmseg")]
-ZOO_PRESETS = [preset for preset in PRESETS if preset.name.endswith("-mmseg")]
+ORIGINAL_PRESETS = [preset for preset in PRESETS if preset.layout == "original"]
+ZOO_PRESETS = [preset for preset in PRESETS if preset.layout == "mmseg"]
 BUFFERS = ("running_mean", "running_var", "num_batches_tracked")
 
 
@@ -51,14 +51,15 @@ def test_every_row_of_the_originals_tables_is_a_preset() -> None:
 @pytest.mark.parametrize(("name", "row"), ROWS, ids=lambda value: value if isinstance(value, str) else "")
 def test_the_presets_configuration_is_the_originals(name: str, row: dict[str, Any]) -> None:
     case, preset = load_case("setr", name), preset_of(row)
-    model = preset.build_model()
+    model = preset.build_original()["model"]
     # Naive-Base and Naive-DeiT have the same architecture, and one manifest.
     model["backbone"].pop("model_name")
     assert_is_part_of(model, case.arch, "model")
-    assert preset.build_test_pipeline() == case.meta["test_pipeline"]
+    assert preset.build_original()["test_pipeline"] == case.meta["test_pipeline"]
     assert str(preset.miou_single_scale) == f"{float(row['miou'])}"
     assert preset.miou_multi_scale == (None if row["miou_ms"] is None else float(row["miou_ms"]))
-    assert preset.link == row["link"]
+    assert preset.url == row["link"]
+    assert preset.is_released == (row["link"] is not None)
     # What the preset leaves to defaults must have the value of the resolved configuration.
     ours = FAMILIES["setr"].plan_conversion({}, preset.original)
     theirs = FAMILIES["setr"].plan_conversion({}, {**preset.original, "model": case.arch})
@@ -112,7 +113,9 @@ def test_presets_of_mmsegmentations_zoo_describe_a_model(preset: ReleasedCheckpo
     assert plan.config.num_labels == preset.num_labels
     assert plan.config.classifier_dropout == 0
     assert not any(name.endswith("convolution.bias") for name in shapes)
-    assert preset.can_be_fetched
+    assert preset.url is not None
+    assert preset.url.endswith(".pth")
+    assert get_released_checkpoint(str(preset.same_model_as)).layout == "original"
     assert len(plan.config.auxiliary_in_indices) == (4 if plan.config.decoder_type == "mla" else 3)
 
 

@@ -5,18 +5,23 @@ mmsegmentation is not a dependency and left no recorded cases: what its modules 
 torch's functions, on the original names, and compared with the converted model.
 """
 
+import argparse
 import copy
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 import torch.nn.functional as F
 
-from conversion import ConversionError, convert_checkpoint
+from conversion import ConversionError, cli, convert_checkpoint
 from conversion.convert import FAMILIES, expected_shapes
 from conversion.key_mapping import original_name
+from conversion.released_checkpoints import get_released_checkpoint, preset_for_layout
 from conversion.released_setr import CITYSCAPES, SetrData
 from conversion.released_setr_mmseg import setr_mmseg_model
+from segvit_hf import SetrForSemanticSegmentation
 
 Weights = dict[str, torch.Tensor]
 SMALL = SetrData("small", "", 5, "", "", (64, 64), 64, 43)
@@ -173,7 +178,7 @@ def mmseg_logits(decoder: str, model: dict[str, Any], weights: Weights, pixels: 
 def test_the_converted_model_computes_what_mmsegmentation_does(decoder: str, size: tuple[int, int]) -> None:
     model_dict = small_model(decoder)
     weights = random_weights(model_dict)
-    converted = convert_checkpoint("setr", weights, {"model": model_dict, "layout": "mmseg"})
+    converted = convert_checkpoint("setr", weights, {"model": model_dict})
     pixels = torch.randn(2, 3, *size, generator=torch.Generator().manual_seed(1))
     labels = torch.randint(0, 5, (2, *size), generator=torch.Generator().manual_seed(2))
     labels[:, :5] = 255
@@ -210,15 +215,6 @@ def test_dropout_in_front_of_the_classifier_acts_in_training_only() -> None:
         assert not torch.equal(model(pixels).logits, model(pixels).logits)
 
 
-def test_the_layout_that_was_asked_for_must_be_that_of_the_configuration() -> None:
-    model = small_model("pup")
-    weights = random_weights(model)
-    with pytest.raises(ConversionError, match=r"layout 'original' was asked for.*is of\s*the layout 'mmseg'"):
-        convert_checkpoint("setr", weights, {"model": model, "layout": "original"})
-    with pytest.raises(ConversionError, match="layout: expected original or mmseg, found 'hlg'"):
-        convert_checkpoint("setr", weights, {"model": model, "layout": "hlg"})
-
-
 def test_weights_of_the_other_layout_are_recognised() -> None:
     model = small_model("pup")
     weights = {
@@ -226,6 +222,40 @@ def test_weights_of_the_other_layout_are_recognised() -> None:
     }
     with pytest.raises(ConversionError, match="the names of the weights are of the layout 'original'"):
         convert_checkpoint("setr", weights, {"model": model})
+
+
+def test_presets_of_the_zoo_are_found_by_layout() -> None:
+    preset = get_released_checkpoint("setr-pup-vit-l-ade20k")
+    zoo = preset_for_layout(preset, "mmseg")
+    assert zoo.name == "setr-mmseg-pup-vit-l-ade20k"
+    assert preset_for_layout(zoo, "original") is preset
+    with pytest.raises(ConversionError, match="expected a file in the layout 'original', found 'mmseg'"):
+        preset_for_layout(get_released_checkpoint("setr-pup-vit-l-pascal-context"), "mmseg")
+
+
+def test_the_command_converts_a_file_of_the_zoos_layout(tmp_path: Path) -> None:
+    model = small_model("mla")
+    weights = random_weights(model)
+    torch.save({"meta": {"CLASSES": tuple("abcde")}, "state_dict": weights}, tmp_path / "latest.pth")
+    (tmp_path / "original.json").write_text(json.dumps({"model": model}))
+    words = ["--family", "setr", "--config", str(tmp_path / "original.json"), str(tmp_path / "latest.pth")]
+    assert run_command([*words, "--layout", "mmseg", "--output", str(tmp_path / "out")]) == 0
+    saved = SetrForSemanticSegmentation.from_pretrained(tmp_path / "out").eval()
+    pixels = torch.randn(1, 3, 64, 64)
+    with torch.no_grad():
+        expected = mmseg_logits("mla", model, weights, pixels)[0]
+        torch.testing.assert_close(saved(pixels).logits, expected, rtol=0, atol=1e-4 * float(expected.abs().max()))
+    assert saved.config.id2label[4] == "e"
+    with pytest.raises(ConversionError, match="expected weights in the layout 'original', found 'mmseg'"):
+        run_command([*words, "--layout", "original", "--output", str(tmp_path / "other")])
+
+
+def run_command(words: list[str]) -> int:
+    """`segvit-hf convert`, without the program around it, so that errors are raised."""
+    parser = argparse.ArgumentParser()
+    cli.add_parser(parser.add_subparsers())
+    arguments = parser.parse_args(["convert", *words])
+    return arguments.run(arguments)
 
 
 @pytest.mark.parametrize(

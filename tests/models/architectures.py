@@ -52,6 +52,8 @@ SMALL_MODELS = {
             "use_token_pyramid": True,
         },
     ),
+    "segmenter": SmallModel("segmenter"),
+    "segmenter-linear": SmallModel("segmenter", {"decoder_type": "linear", "use_distillation_token": True}),
     "setr-naive": SmallModel("setr", {**SETR_DECODER, "decoder_type": "naive"}),
     "setr-pup": SmallModel("setr", {**SETR_DECODER, "decoder_type": "pup"}),
     "setr-mla": SmallModel("setr", {**SETR_DECODER, "decoder_type": "mla"}),

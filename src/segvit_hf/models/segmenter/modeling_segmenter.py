@@ -166,7 +166,7 @@ class SegmenterForSemanticSegmentation(SemanticSegmentationModel):
         if self.config.crop_padded_logits:
             size = [side * self.config.patch_size for side in logits.shape[-2:]]
         logits = F.interpolate(logits, size=size, mode="bilinear", align_corners=False)
-        return logits[:, :, : input_size[0], : input_size[1]]
+        return logits[:, :, : input_size[0], : input_size[1]].contiguous()
 
     def _enlarged_size(self, pixel_values: torch.Tensor) -> tuple[int, int] | None:
         window = self.config.sliding_window
