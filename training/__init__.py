@@ -1,0 +1,1 @@
+"""Fine-tuning and evaluation of semantic-segmentation models from YAML recipes."""

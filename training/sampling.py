@@ -1,0 +1,76 @@
+"""Which picture is trained on when: a fixed endless order that does not depend on processes, workers or resumes."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from torch.utils.data import Sampler
+
+
+@dataclass(frozen=True)
+class SampleRequest:
+    """The ``number``-th sample of the run (counted from 0 over all processes) is picture ``index`` of the data set."""
+
+    number: int
+    index: int
+
+
+class SampleOrder:
+    """
+    An endless sequence of pictures: every epoch is a new permutation, drawn from ``(seed, epoch)`` alone, and epochs
+    follow one another without a gap, so that a batch may span two of them.
+    """
+
+    def __init__(self, num_pictures: int, seed: int) -> None:
+        if num_pictures < 1:
+            raise ValueError("expected at least one training picture, found none")
+        self.num_pictures = num_pictures
+        self.seed = seed
+        self._epoch = -1
+        self._permutation = np.empty(0, dtype=np.int64)
+
+    def request(self, number: int) -> SampleRequest:
+        """What the ``number``-th sample of the run is."""
+        epoch, position = divmod(number, self.num_pictures)
+        if epoch != self._epoch:
+            self._epoch = epoch
+            self._permutation = np.random.default_rng([self.seed, epoch]).permutation(self.num_pictures)
+        return SampleRequest(number, int(self._permutation[position]))
+
+
+class TrainingBatches(Sampler[list[SampleRequest]]):
+    """
+    The batches one process takes: for each optimizer step, ``accumulation_steps`` batches of ``per_device_size``.
+
+    Step ``s`` uses the samples ``s * effective`` to ``(s + 1) * effective - 1`` with ``effective = per_device_size *
+    num_processes * accumulation_steps``: the same pictures whatever the number of processes, and those that a run
+    resumed at ``first_step`` would have used.
+    """
+
+    def __init__(
+        self,
+        order: SampleOrder,
+        *,
+        per_device_size: int,
+        accumulation_steps: int,
+        first_step: int,
+        last_step: int,
+        process_index: int = 0,
+        num_processes: int = 1,
+    ) -> None:
+        self.order = order
+        self.per_device_size = per_device_size
+        self.accumulation_steps = accumulation_steps
+        self.first_step = first_step
+        self.last_step = last_step
+        self.process_index = process_index
+        self.num_processes = num_processes
+
+    def __len__(self) -> int:
+        return max(0, self.last_step - self.first_step) * self.accumulation_steps
+
+    def __iter__(self) -> Iterator[list[SampleRequest]]:
+        at_once = self.per_device_size * self.num_processes
+        for batch in range(self.first_step * self.accumulation_steps, self.last_step * self.accumulation_steps):
+            start = batch * at_once + self.process_index * self.per_device_size
+            yield [self.order.request(number) for number in range(start, start + self.per_device_size)]
