@@ -69,4 +69,4 @@ def build_optimizer(model: torch.nn.Module, recipe: OptimizerRecipe) -> torch.op
     groups = build_parameter_groups(model, recipe)
     if recipe.name == "adamw":
         return torch.optim.AdamW(groups, lr=recipe.learning_rate, betas=recipe.betas, eps=recipe.epsilon)
-    return torch.optim.SGD(groups, lr=recipe.learning_rate, momentum=recipe.momentum)
+    return torch.optim.SGD(groups, lr=recipe.learning_rate, momentum=recipe.momentum, nesterov=recipe.nesterov)

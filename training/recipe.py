@@ -200,7 +200,10 @@ class ParameterGroupRule:
 
 @dataclass(frozen=True)
 class OptimizerRecipe:
-    """``betas`` and ``epsilon`` are AdamW's, ``momentum`` is SGD's. ``max_gradient_norm``: clip the total L2 norm."""
+    """
+    ``betas`` and ``epsilon`` are AdamW's, ``momentum`` and ``nesterov`` are SGD's. ``max_gradient_norm``: clip the
+    total L2 norm.
+    """
 
     name: Literal["adamw", "sgd"]
     learning_rate: float
@@ -208,12 +211,15 @@ class OptimizerRecipe:
     betas: tuple[float, float] = (0.9, 0.999)
     epsilon: float = 1e-8
     momentum: float = 0.9
+    nesterov: bool = False
     max_gradient_norm: float | None = None
     parameter_groups: tuple[ParameterGroupRule, ...] = ()
 
     def __post_init__(self) -> None:
         _check(self.learning_rate > 0, f"learning_rate: expected a positive number, found {self.learning_rate}")
         _check(self.weight_decay >= 0, f"weight_decay: expected 0 or more, found {self.weight_decay}")
+        _check(0 <= self.momentum < 1, f"momentum: expected a number in [0, 1), found {self.momentum}")
+        _check(not self.nesterov or self.momentum > 0, "nesterov: expected a momentum above 0 with it, found 0")
         _check(all(0 <= beta < 1 for beta in self.betas), f"betas: expected two numbers in [0, 1), found {self.betas}")
         _check(
             self.max_gradient_norm is None or self.max_gradient_norm > 0,
