@@ -84,7 +84,7 @@ class SubmissionFormat:
         Raises:
             ValueError: If there is an id that is no class.
         """
-        if label_map.size and not (0 <= int(label_map.min()) and int(label_map.max()) < len(self.file_ids)):
+        if label_map.size and (int(label_map.min()) < 0 or int(label_map.max()) >= len(self.file_ids)):
             raise ValueError(
                 f"label map: expected ids from 0 to {len(self.file_ids) - 1}, found {int(label_map.min())} to "
                 f"{int(label_map.max())}."
