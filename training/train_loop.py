@@ -20,6 +20,7 @@ from tqdm.auto import tqdm
 from transformers import PreTrainedModel
 
 from training.atomic_files import write_folder
+from training.batch_norm import synchronise_batch_norm
 from training.checkpoints import find_checkpoint, load_checkpoint, read_state, save_checkpoint
 from training.data_loading import TrainingCrops, build_training_loader
 from training.data_sources import LabelledPictures
@@ -63,6 +64,7 @@ def train(
     recipe = job.recipe
     last_step = min(recipe.schedule.max_steps, stop_at_step or recipe.schedule.max_steps)
     accumulation_steps = recipe.batch.accumulation_steps(accelerator.num_processes)
+    synchronise_batch_norm(job.model, accelerator.num_processes, accelerator.device)
     # The schedule is not prepared: accelerate would step it once per process.
     model, optimizer = accelerator.prepare(job.model, build_optimizer(job.model, recipe.optimizer))
     first_step, best = 0, -math.inf
