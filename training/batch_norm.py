@@ -1,6 +1,8 @@
 """Batch norm over all devices."""
 
 import torch
+from accelerate import Accelerator
+from accelerate.utils import broadcast
 from torch import nn
 from transformers import PreTrainedModel
 
@@ -21,4 +23,22 @@ def synchronise_batch_norm(model: PreTrainedModel, num_processes: int, device: t
         nn.SyncBatchNorm.convert_sync_batchnorm(model)
 
 
-__all__ = ["synchronise_batch_norm"]
+@torch.no_grad()
+def share_running_statistics(model: PreTrainedModel, accelerator: Accelerator) -> None:
+    """
+    Gives all processes the running statistics of the first, whose model is saved (called by all of them).
+
+    Where batch norm is not synchronised (several processes on a CPU), every process has gathered its own.
+
+    Args:
+        model: Unwrapped.
+    """
+    if accelerator.num_processes == 1:
+        return
+    for module in model.modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+            for statistics in module.buffers(recurse=False):
+                statistics.copy_(broadcast(statistics))
+
+
+__all__ = ["share_running_statistics", "synchronise_batch_norm"]

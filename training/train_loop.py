@@ -20,7 +20,7 @@ from tqdm.auto import tqdm
 from transformers import PreTrainedModel
 
 from training.atomic_files import write_folder
-from training.batch_norm import synchronise_batch_norm
+from training.batch_norm import share_running_statistics, synchronise_batch_norm
 from training.checkpoints import find_checkpoint, load_checkpoint, read_state, save_checkpoint
 from training.data_loading import TrainingCrops, build_training_loader
 from training.data_sources import LabelledPictures
@@ -214,6 +214,7 @@ def _training_batches(
 
 def _evaluate(job: TrainingJob, accelerator: Accelerator, log: RunLog, step: int) -> EvaluationResult:
     assert job.validation_pictures is not None
+    share_running_statistics(job.model, accelerator)
     result = evaluate_model(
         job.model,
         job.image_processor,
