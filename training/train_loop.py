@@ -19,6 +19,7 @@ from accelerate.utils import set_seed
 from tqdm.auto import tqdm
 from transformers import PreTrainedModel
 
+from segvit_hf.registration import add_remote_code
 from training.atomic_files import write_folder
 from training.batch_norm import share_running_statistics, synchronise_batch_norm
 from training.checkpoints import find_checkpoint, load_checkpoint, read_state, save_checkpoint
@@ -190,6 +191,8 @@ def save_model(accelerator: Accelerator, model: torch.nn.Module, image_processor
         def fill(path: Path) -> None:
             unwrapped.save_pretrained(path)
             image_processor.save_pretrained(path)
+            # A model that was converted names its remote-code file in its configuration: the file has to come along.
+            add_remote_code(path)
 
         write_folder(folder, fill)
     accelerator.wait_for_everyone()

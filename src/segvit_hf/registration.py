@@ -78,8 +78,9 @@ def add_remote_code(folder: str | Path) -> None:
     """
     Lets a saved model load with `trust_remote_code=True` where `segvit_hf` is installed but was not imported.
 
-    Writes `segvit_hf_auto.py`, which only imports our classes, and an `auto_map` into config.json and
-    preprocessor_config.json.
+    Writes `segvit_hf_auto.py`, which only imports our classes, and an `auto_map` into config.json. The image
+    processor's entry stands there too: in preprocessor_config.json, the pipelines would take it for a video
+    processor's and ask whether to run it, even where `segvit_hf` was imported.
 
     Args:
         folder: A folder written by `save_pretrained`.
@@ -92,32 +93,27 @@ def add_remote_code(folder: str | Path) -> None:
     config_file = folder / "config.json"
     if not config_file.is_file():
         raise FileNotFoundError(f"{config_file}: expected the configuration that save_pretrained writes.")
-    model_type = json.loads(config_file.read_text()).get("model_type")
+    content = json.loads(config_file.read_text())
+    model_type = content.get("model_type")
     architectures = {architecture.config.model_type: architecture for architecture in ARCHITECTURES}
     if model_type not in architectures:
         raise ValueError(f"{config_file}: expected a model_type among {sorted(architectures)}, found {model_type!r}.")
     architecture = architectures[model_type]
     module = "segvit_hf_auto"
-    model_classes = {
-        "AutoConfig": architecture.config.__name__,
-        "AutoModelForSemanticSegmentation": architecture.semantic_segmentation.__name__,
+    classes = {
+        "AutoConfig": architecture.config,
+        "AutoModelForSemanticSegmentation": architecture.semantic_segmentation,
+        "AutoImageProcessor": architecture.image_processor,
     }
-    names = [*model_classes.values(), architecture.image_processor.__name__, architecture.image_processor_pil.__name__]
+    names = [class_.__name__ for class_ in (*classes.values(), architecture.image_processor_pil)]
     imports = "".join(f"    {name},\n" for name in names)
     _write(
         folder / f"{module}.py",
         '"""Loads the classes of the segvit_hf package (pip install segvit-hf)."""\n\n'
         f"from segvit_hf import (\n{imports})\n\n__all__ = {json.dumps(names)}\n",
     )
-    _add_auto_map(config_file, {auto: f"{module}.{name}" for auto, name in model_classes.items()})
-    processor_file = folder / "preprocessor_config.json"
-    if processor_file.is_file():
-        _add_auto_map(processor_file, {"AutoImageProcessor": f"{module}.{architecture.image_processor.__name__}"})
-
-
-def _add_auto_map(file: Path, auto_map: dict[str, str]) -> None:
-    content = json.loads(file.read_text())
-    _write(file, json.dumps({**content, "auto_map": auto_map}, indent=2, sort_keys=True) + "\n")
+    auto_map = {auto: f"{module}.{class_.__name__}" for auto, class_ in classes.items()}
+    _write(config_file, json.dumps({**content, "auto_map": auto_map}, indent=2, sort_keys=True) + "\n")
 
 
 def _write(file: Path, text: str) -> None:

@@ -33,6 +33,7 @@ def test_two_folders_give_a_model_that_the_auto_classes_load(scenes: Scenes, tmp
     ]
     for folder in ("model", "best_model"):
         model = AutoModelForSemanticSegmentation.from_pretrained(tmp_path / "run" / folder)
+        assert (tmp_path / "run" / folder / "segvit_hf_auto.py").is_file()
         processor = AutoImageProcessor.from_pretrained(tmp_path / "run" / folder)
         assert list(model.config.id2label.values()) == list(CLASS_NAMES)
         photo = Image.open(scenes.val_images / "scene_0000.png")
