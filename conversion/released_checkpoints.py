@@ -2,7 +2,8 @@
 
 from conversion.errors import ConversionError
 from conversion.released_checkpoint import Publication, ReleasedCheckpoint
-from conversion.released_segmenter import SEGMENTER_CHECKPOINTS, SEGMENTER_MMSEG_CHECKPOINTS
+from conversion.released_segmenter import SEGMENTER_CHECKPOINTS
+from conversion.released_segmenter_mmseg import SEGMENTER_MMSEG_CHECKPOINTS
 from conversion.released_segvit import SEGVIT_CHECKPOINTS
 from conversion.released_setr import SETR_CHECKPOINTS
 from conversion.released_setr_mmseg import SETR_MMSEG_CHECKPOINTS

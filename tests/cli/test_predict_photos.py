@@ -194,6 +194,7 @@ def test_by_default_only_memory_decides_the_size(model_folder: Path) -> None:
         (["{folder}/empty", "{folder}/out"], "found no photo"),
         (["{photo}", "{folder}/out", "--alpha", "2"], "--alpha must be from 0 to 1"),
         (["{photo}", "{folder}/out", "--scales", "0"], "--scales must be positive"),
+        (["{photo}", "{folder}/out", "--scales", "0.5", "1"], "keeps the photo's size; say --size, too"),
         (["{photo}", "{folder}/out", "--size", "5", "3"], "--size: expected the short side first"),
         (["{photo}", "{folder}/out", "--max-side", "0"], "--max-side must be at least 1"),
         (["{photo}", "{folder}/out", "--palette", "mars"], r"--palette mars: expected a file .* ade20k"),

@@ -2,13 +2,14 @@
 
 import copy
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from conversion import ConversionError, convert_checkpoint
-from segvit_hf import SegmenterForSemanticSegmentation, SegmenterImageProcessor
+from conversion import ConversionError, convert_checkpoint, load_pretrained_encoder
+from segvit_hf import SegmenterConfig, SegmenterForSemanticSegmentation, SegmenterImageProcessor
 from tests.conversion.mmseg_segmenter import mmseg_original, mmseg_state_dict
 from tests.reference import assert_close_to_reference, load_case
 
@@ -152,3 +153,30 @@ def test_heads_of_mmsegmentation_that_are_not_supported_are_named(field: str, va
     original["model"]["decode_head"][field] = value
     with pytest.raises(ConversionError, match=message):
         convert_checkpoint("segmenter", mmseg_state_dict(case), original)
+
+
+def test_distilled_imagenet_weights_start_an_encoder_of_another_size(tmp_path: Path) -> None:
+    case = load_case("segmenter", "tiny-mask-distilled-resize")  # three layers, 64x64 pixels
+    weights = {
+        key.removeprefix("encoder."): value for key, value in case.state_dict().items() if key.startswith("encoder.")
+    }
+    torch.save({"model": weights}, tmp_path / "deit.pth")
+    model = SegmenterForSemanticSegmentation(
+        SegmenterConfig(
+            image_size=96,
+            hidden_size=64,
+            num_hidden_layers=3,
+            num_attention_heads=case.arch["encoder"]["n_heads"],
+            intermediate_size=256,
+            use_distillation_token=True,
+        )
+    )
+    report = load_pretrained_encoder(model, tmp_path / "deit.pth")
+    assert report["head_dist.weight"].startswith("dropped: ")
+    assert report["norm.weight"] == "encoder.norm.weight"
+    embeddings = model.encoder.embeddings
+    assert torch.equal(embeddings.distillation_token, weights["dist_token"])
+    assert torch.equal(embeddings.position_embeddings[:, :2], weights["pos_embed"][:, :2])
+    grid = weights["pos_embed"][:, 2:].unflatten(1, (4, 4)).permute(0, 3, 1, 2)
+    resized = torch.nn.functional.interpolate(grid, size=(6, 6), mode="bilinear").flatten(2).transpose(1, 2)
+    torch.testing.assert_close(embeddings.position_embeddings[:, 2:], resized)

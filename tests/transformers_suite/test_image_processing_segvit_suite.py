@@ -1,52 +1,11 @@
 """transformers' common tests of image processors, on SegViT's two backends."""
 
 import unittest
-from typing import Any
-from unittest.mock import patch
-
-import tests_common.test_image_processing_common as common
-from PIL import Image
 
 from segvit_hf import SegVitImageProcessor, SegVitImageProcessorPil
-from tests.reference import FIXTURES
+from tests.transformers_suite.image_processing_suite import ImageProcessingSuite
 
 
-def load_photo(url: str) -> Image.Image:
-    """A photo of the fixtures in place of those that the suite downloads."""
-    with Image.open(FIXTURES / "photos" / "coffee.png") as photo:
-        return photo.convert("RGB")
-
-
-class SegVitImageProcessingTester(common.ImageProcessingTester):
-    """Small square inputs; the processor classes are named here because the suite only knows transformers' own."""
-
-    num_labels = 5
-
-    def __init__(self, parent: unittest.TestCase, **kwargs: Any) -> None:
-        kwargs.setdefault("size", {"height": 32, "width": 32})
-        kwargs.setdefault("image_mean", [0.485, 0.456, 0.406])
-        kwargs.setdefault("image_std", [0.229, 0.224, 0.225])
-        kwargs.setdefault("do_reduce_labels", False)
-        super().__init__(parent, **kwargs)
-
-    def _get_image_processing_classes(self) -> dict[str, Any]:
-        return {"torchvision": SegVitImageProcessor, "pil": SegVitImageProcessorPil}
-
-
-class SegVitImageProcessingSuiteTest(
-    common.ImageProcessingTestMixin, common.PostProcessSemanticSegmentationTestMixin, unittest.TestCase
-):
-    image_processor_tester_class = SegVitImageProcessingTester
-    # Both backends share their arithmetic, so they agree however much a photo shrinks.
-    backend_equivalence_atol = 1e-6
-    test_cast_dtype = True
-
-    def setUp(self) -> None:
-        photos = patch.object(common, "load_test_image", load_photo)
-        photos.start()
-        self.addCleanup(photos.stop)
-        super().setUp()
-
-    @unittest.skip("its subprocess does not import segvit_hf; tests/image_processing/test_backends.py does the same")
-    def test_pil_can_run_without_torchvision(self) -> None:
-        pass
+class SegVitImageProcessingSuiteTest(ImageProcessingSuite, unittest.TestCase):
+    torchvision_class = SegVitImageProcessor
+    pil_class = SegVitImageProcessorPil

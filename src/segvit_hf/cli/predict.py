@@ -131,6 +131,8 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.size is not None:
         loaded.image_processor.do_resize = True
         loaded.image_processor.size = dict(zip(("shortest_edge", "longest_edge"), arguments.size, strict=False))
+    if not loaded.image_processor.do_resize and any(scale != 1 for scale in arguments.scales):
+        raise ValueError("--scales: this model's image processor keeps the photo's size; say --size, too.")
     segmenter = PhotoSegmenter(loaded, tuple(arguments.scales), arguments.flip, arguments.max_side)
     with ExitStack() as stack:
         outputs = open_outputs(arguments, loaded, inputs)

@@ -53,7 +53,7 @@ def sliding_window_logits(
             logits[:, :, rows, columns] += window_logits
             counts[:, :, rows, columns] += 1
     assert logits is not None  # there is always at least one window
-    return logits / counts.to(logits.dtype)
+    return logits.div_(counts.to(logits.dtype))
 
 
 __all__ = ["sliding_window_logits", "sliding_windows", "window_starts"]
