@@ -103,7 +103,7 @@ def _mmseg(
         family="segmenter",
         description=f"Segmenter with {backbone.description} and {decoder}, trained with mmsegmentation",
         repository="open-mmlab/mmsegmentation",
-        file_name=f"{config}/{run}.pth",
+        file_name=f"{run}.pth",
         label_set=data.label_set,
         dataset_name=data.dataset_name,
         dataset_id=data.dataset_id,
@@ -113,7 +113,7 @@ def _mmseg(
         miou_single_scale=miou[0],
         miou_multi_scale=miou[1],
         publication=MMSEG_SEGMENTER,
-        base_url=_BASE_URL,
+        base_url=f"{_BASE_URL}/{config}",
         layout="mmseg",
         same_model_as=same_model_as,
     )

@@ -209,6 +209,11 @@ def test_wrong_arguments_are_named(
         run_command(add_parser, "predict", model_folder, *(w.format(photo=photo, folder=tmp_path) for w in words))
 
 
+def test_a_model_that_is_not_there_is_named(photo: Path, tmp_path: Path, run_command: RunCommand) -> None:
+    with pytest.raises(ValueError, match=r"missing: expected the folder of a saved model, found none"):
+        run_command(add_parser, "predict", tmp_path / "missing", photo, tmp_path / "out")
+
+
 def test_a_palette_with_too_few_colours_is_refused(
     model_folder: Path, photo: Path, tmp_path: Path, run_command: RunCommand
 ) -> None:

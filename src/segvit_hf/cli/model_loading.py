@@ -2,6 +2,7 @@
 
 import argparse
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -34,6 +35,9 @@ def load_model(arguments: argparse.Namespace) -> LoadedModel:
     Raises:
         ValueError, OSError: It cannot be loaded, is none of this package's, or the device does not exist.
     """
+    is_path = arguments.model.startswith((".", "/", "~")) or arguments.model.count("/") > 1
+    if is_path and not Path(arguments.model).is_dir():
+        raise ValueError(f"{arguments.model}: expected the folder of a saved model, found none.")
     device = arguments.device
     if device is None:
         device = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else "cpu"
