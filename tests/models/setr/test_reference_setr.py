@@ -105,6 +105,27 @@ def test_the_label_map_of_a_photo_equals_the_original(name: str) -> None:
     assert_label_map_matches(label_map, case, agreement=PUP_AGREEMENT if "pup" in name else LABEL_MAP_AGREEMENT)
 
 
+def test_a_processor_of_both_protocols_resizes_by_the_number_of_views() -> None:
+    case = load_case("setr", "e2e-mla-ms-flip")
+    multi_scale = case.meta["test_pipeline"]
+    augmentation = multi_scale[1]
+    plain = [{"type": "Resize", "keep_ratio": True}, *augmentation["transforms"][1:]]
+    single_scale = [multi_scale[0], {**augmentation, "transforms": plain}]
+    original = {"model": case.arch, "test_cfg": case.meta["test_cfg"], "test_pipeline": single_scale}
+    converted = convert_checkpoint("setr", case.state_dict(), {**original, "multi_scale_test_pipeline": multi_scale})
+    model, image_processor, photo = converted.model, converted.image_processor, case.photo()
+    label_map = segment(model, image_processor, photo, scales=augmentation["img_ratios"], flip=True)
+    assert_label_map_matches(label_map, case)
+    # A single view is the photo within 90 x 90 pixels, both sides limited.
+    sizes: list[torch.Size] = []
+    hook = model.register_forward_pre_hook(
+        lambda _, __, inputs: sizes.append(inputs["pixel_values"].shape), with_kwargs=True
+    )
+    segment(model, image_processor, photo)
+    hook.remove()
+    assert sizes == [(1, 3, 60, 90)]
+
+
 @pytest.mark.parametrize("name", case_names("setr", "e2e-*"))
 def test_photos_are_resized_as_in_the_original(name: str) -> None:
     case = load_case("setr", name)
