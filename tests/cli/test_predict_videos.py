@@ -77,6 +77,16 @@ def test_a_video_in_an_overlaid_video_out(model_folder: Path, tmp_path: Path, ru
         assert np.abs(before.astype(int) - after.astype(int)).mean() > 10
 
 
+def test_large_frames_are_segmented_at_a_smaller_size_and_it_is_said(
+    model_folder: Path, tmp_path: Path, run_command: RunCommand, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = write_video(tmp_path / "film.mp4", num_frames=2)
+    assert run_command(add_parser, "predict", model_folder, source, tmp_path / "out.mp4", "--max-side", 24) == 0
+    assert "film.mp4: segmented at 24x17 instead of 48x34 (see --max-side)" in capsys.readouterr().err
+    with VideoReader(tmp_path / "out.mp4") as video:
+        assert next(iter(video))[0].shape == (34, 48, 3)
+
+
 def test_the_label_maps_of_a_video_are_one_file_a_frame(
     model_folder: Path, tmp_path: Path, run_command: RunCommand
 ) -> None:

@@ -198,13 +198,12 @@ def predict_all(
     for item in tqdm(inputs, unit="file", disable=quiet or (len(inputs) == 1 and inputs[0].is_video)):
         try:
             if item.is_video:
-                predict_video(item, segmenter, outputs, quiet=quiet)
+                remarks = predict_video(item, segmenter, outputs, quiet=quiet)
                 report.num_videos += 1
             else:
-                remark = predict_photo(item, segmenter, outputs)
+                remarks = predict_photo(item, segmenter, outputs)
                 report.num_photos += 1
-                if remark:
-                    report.remarks.append((item.path, remark))
+            report.remarks += [(item.path, remark) for remark in remarks]
         # Decoders raise all sorts of errors, and so does a device without memory; no file may stop the others.
         except Exception as error:
             if show_traceback:
@@ -213,28 +212,34 @@ def predict_all(
     return report
 
 
-def predict_photo(item: PredictionInput, segmenter: PhotoSegmenter, outputs: Sequence[PredictionOutput]) -> str:
-    """Segments one photo; returns a remark for the user, or nothing."""
-    photo, remark = read_photo(item.path)
+def predict_photo(item: PredictionInput, segmenter: PhotoSegmenter, outputs: Sequence[PredictionOutput]) -> list[str]:
+    """Segments one photo; returns remarks for the user."""
+    photo, remarks = read_photo(item.path)
     label_map, size = segmenter(photo)
     for output in outputs:
         output.write_photo(item.name, photo, label_map)
-    if size != photo.shape[:2]:
-        shrunk = f"segmented at {size[1]}x{size[0]} instead of {photo.shape[1]}x{photo.shape[0]} (see --max-side)"
-        remark = f"{remark}; {shrunk}" if remark else shrunk
-    return remark
+    return remarks + _size_remarks(photo.shape[:2], size)
 
 
 def predict_video(
     item: PredictionInput, segmenter: PhotoSegmenter, outputs: Sequence[PredictionOutput], *, quiet: bool = False
-) -> None:
-    """Segments a video frame by frame, each for itself; holds one frame at a time."""
+) -> list[str]:
+    """Segments a video frame by frame, each for itself; holds one frame at a time. Returns remarks for the user."""
+    remarks: list[str] = []
     with VideoReader(item.path) as video, ExitStack() as stack:
         writers: list[FrameWriter] = [stack.enter_context(output.video(item.name, video)) for output in outputs]
         for frame, time in tqdm(video, total=video.num_frames, unit="frame", disable=quiet, leave=False):
-            label_map, _ = segmenter(frame)
+            label_map, size = segmenter(frame)
             for write in writers:
                 write(frame, label_map, time)
+            remarks = _size_remarks(frame.shape[:2], size)
+    return remarks
+
+
+def _size_remarks(own_size: tuple[int, ...], size: tuple[int, int]) -> list[str]:
+    if size == own_size:
+        return []
+    return [f"segmented at {size[1]}x{size[0]} instead of {own_size[1]}x{own_size[0]} (see --max-side)"]
 
 
 def print_report(report: PredictionReport, num_inputs: int, output: Path) -> int:

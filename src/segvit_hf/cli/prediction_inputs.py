@@ -72,9 +72,9 @@ def _files_below(folder: Path, without: Path) -> list[Path]:
     return files
 
 
-def read_photo(path: Path) -> tuple[np.ndarray, str]:
+def read_photo(path: Path) -> tuple[np.ndarray, list[str]]:
     """
-    A photo as the image processors read it, upright, and a remark for the user or nothing.
+    A photo as the image processors read it, upright, and remarks for the user.
 
     Returns:
         uint8 RGB (height, width, 3).
@@ -84,9 +84,9 @@ def read_photo(path: Path) -> tuple[np.ndarray, str]:
     """
     with Image.open(path) as file:
         num_frames = getattr(file, "n_frames", 1)
-    remark = f"an animation of {num_frames} pictures: the first one was segmented" if num_frames > 1 else ""
+    remarks = [f"an animation of {num_frames} pictures: the first one was segmented"] if num_frames > 1 else []
     pixels = read_image(load_file(path))
-    return pixels.permute(1, 2, 0).contiguous().numpy(), remark
+    return pixels.permute(1, 2, 0).contiguous().numpy(), remarks
 
 
 __all__ = ["PHOTO_SUFFIXES", "PredictionInput", "find_inputs", "read_photo"]
