@@ -13,7 +13,8 @@ from conversion.download import fetch_checkpoint, fetch_released_file, is_url
 from conversion.errors import ConversionError
 from conversion.export import check_output_folder, describe_file, export_checkpoint
 from conversion.families import recognise_family
-from conversion.model_card import conversion_summary, own_model_card, published, released_model_card
+from conversion.model_card import conversion_summary, own_model_card, released_model_card
+from conversion.released_checkpoint import published
 from conversion.released_checkpoints import (
     RELEASED_CHECKPOINTS,
     ReleasedCheckpoint,
@@ -110,7 +111,7 @@ def released_checkpoints_table() -> str:
             c.file_name,
             c.dataset_name,
             str(c.num_labels),
-            str(c.miou_single_scale),
+            published(c.miou_single_scale),
             published(c.miou_multi_scale),
         )
         for c in RELEASED_CHECKPOINTS

@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from conversion.released_checkpoint import Publication, ReleasedCheckpoint
+from conversion.released_checkpoint import Publication, ReleasedCheckpoint, published
 from conversion.released_checkpoints import RELEASED_CHECKPOINTS
 
 _LIMITS = """\
@@ -91,7 +91,7 @@ def released_model_card(checkpoint: ReleasedCheckpoint, conversion: str = "", fo
         "## Results\n",
         "| data set | classes | mIoU, single scale | mIoU, multi-scale + flip |",
         "|---|---|---|---|",
-        f"| {checkpoint.dataset_name} | {checkpoint.num_labels} | {checkpoint.miou_single_scale} | "
+        f"| {checkpoint.dataset_name} | {checkpoint.num_labels} | {published(checkpoint.miou_single_scale)} | "
         f"{published(checkpoint.miou_multi_scale)} |",
         "",
         "As published by the authors in percent, not measured again with this conversion. Larger images are run in "
@@ -111,11 +111,6 @@ def released_model_card(checkpoint: ReleasedCheckpoint, conversion: str = "", fo
         licence=f"{publication.licence_text} [Licence text]({publication.licence_link}).",
         citation=publication.citation,
     )
-
-
-def published(miou: float | None) -> str:
-    """A published number, or a dash."""
-    return "-" if miou is None else str(miou)
 
 
 def _origin_of_the_weights(checkpoint: ReleasedCheckpoint) -> str:

@@ -53,7 +53,7 @@ class ReleasedCheckpoint:
         dataset_name, dataset_id: The data set in words, and as an identifier for a model card.
         build_original: Makes the original's configuration, without labels.
         crop, stride: Side of the windows of its evaluation and their distance, in pixels.
-        miou_single_scale, miou_multi_scale: As published, in percent; not measured here.
+        miou_single_scale, miou_multi_scale: As published, in percent, `None` where nothing was; not measured here.
         publication: Paper, licence, citation.
         note: What a user should know about this file.
         base_url: Address of the folder that `file_name` is in, where `repository` is none of the Hub.
@@ -76,7 +76,7 @@ class ReleasedCheckpoint:
     build_original: Callable[[], dict[str, Any]]
     crop: int
     stride: int
-    miou_single_scale: float
+    miou_single_scale: float | None
     miou_multi_scale: float | None
     publication: Publication
     note: str = ""
@@ -122,4 +122,9 @@ class ReleasedCheckpoint:
         }
 
 
-__all__ = ["Publication", "ReleasedCheckpoint"]
+def published(miou: float | None) -> str:
+    """A score as tables show it."""
+    return "-" if miou is None else str(miou)
+
+
+__all__ = ["Publication", "ReleasedCheckpoint", "published"]
