@@ -32,6 +32,7 @@ Convert released weights to a folder with model.safetensors, config.json, prepro
   segvit-hf convert segmenter-seg-t-mask-16-ade20k seg_tiny_mask/checkpoint.pth --output seg-t
   segvit-hf convert --family segvit --config original.json latest.pth --output mine
   segvit-hf convert --family segmenter seg_tiny_mask/ --output mine  with the variant.yml that lies there
+  segvit-hf convert setr-pup-vit-l-ade20k --layout mmseg --output setr      the file of mmsegmentation's zoo
   segvit-hf convert --list
 
 Files are loaded safely: nothing in them is ever executed."""
@@ -40,7 +41,7 @@ _PYTHON_CONFIG_ADVICE = """\
 {path}: expected JSON. A configuration in Python would have to be executed, which this program never does.
 Where mmcv is installed, write it as JSON:
   python -c "import json, mmcv; c = mmcv.Config.fromfile('{path}'); \
-print(json.dumps(dict(model=c.model, test_pipeline=c.test_pipeline)))" > original.json
+print(json.dumps(dict(model=c.model, test_cfg=c.get('test_cfg'), test_pipeline=c.test_pipeline)))" > original.json
 and add "classes": [names in the order of their ids]."""
 
 

@@ -135,7 +135,10 @@ class ReferenceCase:
 
     def photo(self) -> Image.Image:
         """The RGB photo of an end-to-end case."""
-        name = self.meta["image"]["name"] if "image" in self.meta else self.meta["input"]["photo"].split(".")[-1]
+        if "input" in self.meta:  # named after skimage's function
+            name = self.meta["input"]["photo"].removeprefix("skimage.data.")
+        else:
+            name = self.meta["image" if "image" in self.meta else "photo"]["name"]
         return Image.open(FIXTURES / "photos" / f"{name}.png").convert("RGB")
 
 

@@ -41,6 +41,8 @@ MASK2FORMER = {
     "num_points": 64,
 }
 
+SETR_DECODER = {"decoder_hidden_size": 16, "mla_head_hidden_size": 8}
+
 
 @dataclass(frozen=True)
 class SmallModel:
@@ -78,6 +80,9 @@ SMALL_MODELS = {
     ),
     "segmenter": SmallModel("segmenter"),
     "segmenter-linear": SmallModel("segmenter", {"decoder_type": "linear", "use_distillation_token": True}),
+    "setr-naive": SmallModel("setr", {**SETR_DECODER, "decoder_type": "naive"}),
+    "setr-pup": SmallModel("setr", {**SETR_DECODER, "decoder_type": "pup"}),
+    "setr-mla": SmallModel("setr", {**SETR_DECODER, "decoder_type": "mla"}),
     "vit-adapter-upernet": SmallModel("vit_adapter", {**ADAPTER, **UPERNET}),
     # Which tokens a query sees depends on signs of mask logits, some of which 16 bits turn.
     "vit-adapter-beit-mask2former": SmallModel("vit_adapter", {**ADAPTER, **BEIT, **MASK2FORMER}, 0.15),

@@ -1,6 +1,7 @@
-"""The check that every architecture makes of its training labels."""
+"""The check that every architecture makes of its training labels, and the cross entropy that some of them share."""
 
 import torch
+import torch.nn.functional as F
 
 
 def class_pixels(labels: torch.Tensor, num_labels: int, ignore_index: int) -> torch.Tensor:
@@ -26,4 +27,19 @@ def class_pixels(labels: torch.Tensor, num_labels: int, ignore_index: int) -> to
     return is_class
 
 
-__all__ = ["class_pixels"]
+def cross_entropy_over_all_pixels(logits: torch.Tensor, labels: torch.Tensor, ignore_index: int) -> torch.Tensor:
+    """
+    mmsegmentation's cross entropy, summed over the pixels that have a class, divided by the number of ALL pixels.
+
+    Args:
+        logits: (batch, num_labels, height, width).
+        labels: (batch, height, width), int64, `ignore_index` where there is no class.
+
+    Returns:
+        A scalar, float32.
+    """
+    total = F.cross_entropy(logits.float(), labels, ignore_index=ignore_index, reduction="sum")
+    return total / labels.numel()
+
+
+__all__ = ["class_pixels", "cross_entropy_over_all_pixels"]

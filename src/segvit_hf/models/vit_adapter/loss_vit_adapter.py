@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from segvit_hf.models.labels import class_pixels
+from segvit_hf.models.labels import class_pixels, cross_entropy_over_all_pixels
 from segvit_hf.models.mask_loss import classes_present, dice_loss, mean_mask_count
 from segvit_hf.models.vit_adapter.configuration_vit_adapter import VitAdapterConfig
 from segvit_hf.models.vit_adapter.mask2former import Prediction
@@ -44,16 +44,13 @@ class UperNetLoss(nn.Module):
         Raises:
             ValueError: `labels` holds an id that is neither a class nor the ignore index.
         """
-        class_pixels(labels, self.config.num_labels, self.config.semantic_loss_ignore_index)
-        losses = {"decode.loss_ce": self._cross_entropy(logits, labels)}
-        if auxiliary_logits is not None:
-            losses["aux.loss_ce"] = self.config.auxiliary_loss_weight * self._cross_entropy(auxiliary_logits, labels)
-        return losses
-
-    def _cross_entropy(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         ignore_index = self.config.semantic_loss_ignore_index
-        total = F.cross_entropy(logits.float(), labels, ignore_index=ignore_index, reduction="sum")
-        return total / labels.numel()
+        class_pixels(labels, self.config.num_labels, ignore_index)
+        losses = {"decode.loss_ce": cross_entropy_over_all_pixels(logits, labels, ignore_index)}
+        if auxiliary_logits is not None:
+            auxiliary_loss = cross_entropy_over_all_pixels(auxiliary_logits, labels, ignore_index)
+            losses["aux.loss_ce"] = self.config.auxiliary_loss_weight * auxiliary_loss
+        return losses
 
 
 @dataclass(frozen=True)
