@@ -14,6 +14,7 @@ from conversion.errors import ConversionError
 from conversion.export import check_output_folder, describe_file, export_checkpoint
 from conversion.families import recognise_family
 from conversion.model_card import conversion_summary, own_model_card, released_model_card
+from conversion.released_checkpoint import published
 from conversion.released_checkpoints import (
     RELEASED_CHECKPOINTS,
     ReleasedCheckpoint,
@@ -31,6 +32,7 @@ Convert released weights to a folder with model.safetensors, config.json, prepro
   segvit-hf convert segmenter-seg-t-mask-16-ade20k seg_tiny_mask/checkpoint.pth --output seg-t
   segvit-hf convert --family segvit --config original.json latest.pth --output mine
   segvit-hf convert --family segmenter seg_tiny_mask/ --output mine  with the variant.yml that lies there
+  segvit-hf convert setr-pup-vit-l-ade20k --layout mmseg --output setr      the file of mmsegmentation's zoo
   segvit-hf convert --list
 
 Files are loaded safely: nothing in them is ever executed."""
@@ -39,7 +41,7 @@ _PYTHON_CONFIG_ADVICE = """\
 {path}: expected JSON. A configuration in Python would have to be executed, which this program never does.
 Where mmcv is installed, write it as JSON:
   python -c "import json, mmcv; c = mmcv.Config.fromfile('{path}'); \
-print(json.dumps(dict(model=c.model, test_pipeline=c.test_pipeline)))" > original.json
+print(json.dumps(dict(model=c.model, test_cfg=c.get('test_cfg'), test_pipeline=c.test_pipeline)))" > original.json
 and add "classes": [names in the order of their ids]."""
 
 
@@ -104,7 +106,14 @@ def released_checkpoints_table() -> str:
     """The released checkpoints, one line each, with published mIoU."""
     rows = [("PRESET", "FILE", "DATA SET", "CLASSES", "mIoU", "mIoU (ms)")]
     rows += [
-        (c.name, c.file_name, c.dataset_name, str(c.num_labels), str(c.miou_single_scale), str(c.miou_multi_scale))
+        (
+            c.name,
+            c.file_name,
+            c.dataset_name,
+            str(c.num_labels),
+            published(c.miou_single_scale),
+            published(c.miou_multi_scale),
+        )
         for c in RELEASED_CHECKPOINTS
     ]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]

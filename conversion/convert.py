@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel
 
-from conversion import segmenter, segvit
+from conversion import segmenter, segvit, setr
 from conversion.errors import ConversionError
 from conversion.families import check_family
 from conversion.key_mapping import match_keys
@@ -41,6 +41,7 @@ FAMILIES: dict[str, Family] = {
         segmenter.plan_conversion, segmenter.count_classes, segmenter.find_variant, segmenter.find_layout
     ),
     "segvit": Family(segvit.plan_conversion, segvit.count_classes),
+    "setr": Family(setr.plan_conversion, setr.count_classes, find_layout=setr.find_layout),
 }
 
 

@@ -26,12 +26,22 @@ def fetch_released_file(checkpoint: ReleasedCheckpoint, revision: str | None = N
     Raises:
         ConversionError: If it cannot be fetched; names the file and where to get it by hand.
     """
+    if not checkpoint.is_released:
+        raise ConversionError(
+            f"The weights of {checkpoint.name} were never released. The preset converts a file of your own that was "
+            f"trained with the authors' configuration:\n  segvit-hf convert {checkpoint.name} FILE --output DIR"
+        )
+    if checkpoint.page is not None:
+        raise ConversionError(
+            f"{checkpoint.name} cannot be fetched by a program. Download it by hand from {checkpoint.page} and run\n"
+            f"  segvit-hf convert {checkpoint.name} FILE --output DIR"
+        )
     where = f"the Hub repository {checkpoint.repository}"
     try:
-        if checkpoint.base_url is None:
+        if checkpoint.is_on_the_hub:
             return Path(hf_hub_download(checkpoint.repository, checkpoint.file_name, revision=revision))
-        where = urllib.parse.urlsplit(checkpoint.url).netloc
-        return fetch_checkpoint(checkpoint.url)
+        where = urllib.parse.urlsplit(checkpoint.base_url or "").netloc
+        return fetch_checkpoint(f"{checkpoint.base_url}/{checkpoint.file_name}")
     except Exception as error:  # which HTTP library raises depends on the version of huggingface_hub
         reason = " ".join(str(error).split())[:300] or type(error).__name__
         file_name = checkpoint.file_name.rsplit("/", 1)[-1]

@@ -36,6 +36,11 @@ SIGNATURES = (
     ),
     Signature("setr", "a SETR checkpoint", (r"backbone\.blocks\.\d+\..*", r"(decode_head|auxiliary_head)\..*")),
     Signature(
+        "setr",
+        "a SETR checkpoint of mmsegmentation's zoo",
+        (r"backbone\.layers\.\d+\.attn\.attn\..*", r"decode_head\.up_convs\..*"),
+    ),
+    Signature(
         "",
         "a ViT of mmsegmentation without any head",
         (r"backbone\.layers\.\d+\.attn\.attn\..*",),

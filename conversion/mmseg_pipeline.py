@@ -73,7 +73,7 @@ def _resize_arguments(transform: OriginalFields, scale: tuple[int, int]) -> dict
     transform.require("img_scale", None, default=None)
     transform.ignore("multiscale_mode")
     keep_ratio = transform.use_bool("keep_ratio", True)
-    minimum_short_edge = transform.use("min_size", None)
+    minimum_short_edge = _minimum_short_edge(transform, scale)
     transform.finish()
     if not keep_ratio:
         # mmcv writes sizes as (width, height).
@@ -83,8 +83,22 @@ def _resize_arguments(transform: OriginalFields, scale: tuple[int, int]) -> dict
         "size": {"shortest_edge": min(scale), "longest_edge": max(scale)},
     }
     if minimum_short_edge is not None:
-        arguments["minimum_short_edge"] = transform.use_int("min_size")
+        arguments["minimum_short_edge"] = minimum_short_edge
     return arguments
+
+
+def _minimum_short_edge(transform: OriginalFields, scale: tuple[int, int]) -> int | None:
+    """Lower limit of the short side, where one of three projects' rules sets it: the long side is then not capped."""
+    minimum = None if transform.use("min_size", None) is None else transform.use_int("min_size")
+    # SETR, ViT-Adapter: never below the crop.
+    if transform.use_bool("setr_multi_scale", False):
+        minimum = transform.use_pair("crop_size")[0]
+    transform.ignore("crop_size")
+    # SETR's Pascal Context configurations: an argument that the released code no longer takes. In the code that knew
+    # it the short side was that of img_scale, whatever the long side.
+    if transform.require("dataset", None, "pascal_context", default=None) is not None:
+        minimum = min(scale)
+    return minimum
 
 
 def _image_scale(step: OriginalFields) -> tuple[int, int]:

@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from conversion.released_checkpoint import Publication, ReleasedCheckpoint
+from conversion.released_checkpoint import Publication, ReleasedCheckpoint, published
 from conversion.released_checkpoints import RELEASED_CHECKPOINTS
 
 _LIMITS = """\
@@ -73,43 +73,33 @@ def released_model_card(checkpoint: ReleasedCheckpoint, conversion: str = "", fo
         Markdown with YAML metadata.
     """
     publication = checkpoint.publication
-    on_the_hub = checkpoint.base_url is None
     metadata = {
         **_licence_metadata(publication),
         "library_name": "transformers",
         "pipeline_tag": "image-segmentation",
-        **({"base_model": checkpoint.repository} if on_the_hub else {}),
+        **({"base_model": checkpoint.repository} if checkpoint.is_on_the_hub else {}),
         "datasets": [checkpoint.dataset_id],
         "tags": ["segvit_hf", checkpoint.family, "semantic-segmentation", "vision"],
     }
-    place = f"in the folder {checkpoint.base_url}"
-    if on_the_hub:
-        place = f"in the Hub repository [{checkpoint.repository}](https://huggingface.co/{checkpoint.repository})"
     summary = (
         f"{checkpoint.description}, trained on {checkpoint.dataset_name} by "
         f"{publication.trained_by or 'the authors of'} *{publication.title}* "
-        f"([paper]({publication.paper}), [code]({publication.code})), for use with Hugging Face transformers. The "
-        f"weights are those of `{checkpoint.file_name}` {place}: only their names and the file format differ."
+        f"([paper]({publication.paper}), [code]({publication.code})), for use with Hugging Face transformers. "
+        + _origin_of_the_weights(checkpoint)
     )
-    file_name = checkpoint.file_name.rsplit("/", 1)[-1]
     details = [
         "## Results\n",
         "| data set | classes | mIoU, single scale | mIoU, multi-scale + flip |",
         "|---|---|---|---|",
-        f"| {checkpoint.dataset_name} | {checkpoint.num_labels} | {checkpoint.miou_single_scale} | "
-        f"{checkpoint.miou_multi_scale} |",
+        f"| {checkpoint.dataset_name} | {checkpoint.num_labels} | {published(checkpoint.miou_single_scale)} | "
+        f"{published(checkpoint.miou_multi_scale)} |",
         "",
         "As published by the authors in percent, not measured again with this conversion. Larger images are run in "
         f"windows of {checkpoint.crop}x{checkpoint.crop} pixels, {checkpoint.stride} apart.",
         *(["", checkpoint.note] if checkpoint.note else []),
         "",
         "## Conversion\n",
-        conversion
-        or f"The weights are not distributed here{'' if _is_free(publication) else ', because of their licence'}. "
-        "Convert them on your own machine; the\n"
-        f"file is fetched {'from the Hub' if on_the_hub else 'from there'}, or give its path:\n\n"
-        f"```bash\nsegvit-hf convert {checkpoint.name} --output {checkpoint.name}\n"
-        f"segvit-hf convert {checkpoint.name} {file_name} --output {checkpoint.name}\n```",
+        conversion or _how_to_convert(checkpoint),
         "",
     ]
     return _front_matter(metadata) + _TEMPLATE.format(
@@ -121,6 +111,37 @@ def released_model_card(checkpoint: ReleasedCheckpoint, conversion: str = "", fo
         licence=f"{publication.licence_text} [Licence text]({publication.licence_link}).",
         citation=publication.citation,
     )
+
+
+def _origin_of_the_weights(checkpoint: ReleasedCheckpoint) -> str:
+    if not checkpoint.is_released:
+        return "The weights were not released."
+    if checkpoint.page is not None:
+        return (
+            f"The weights are those that [its authors link]({checkpoint.page}): only their names and the file format "
+            "differ."
+        )
+    place = f"in the folder {checkpoint.base_url}"
+    if checkpoint.is_on_the_hub:
+        place = f"in the Hub repository [{checkpoint.repository}](https://huggingface.co/{checkpoint.repository})"
+    return f"The weights are those of `{checkpoint.file_name}` {place}: only their names and the file format differ."
+
+
+def _how_to_convert(checkpoint: ReleasedCheckpoint) -> str:
+    command = f"segvit-hf convert {checkpoint.name}"
+    file_name = checkpoint.file_name.rsplit("/", 1)[-1]
+    commands = f"{command} {file_name} --output {checkpoint.name}\n"
+    if not checkpoint.is_released:
+        advice = "give\nthe path of a file that was trained with the authors' configuration"
+    elif checkpoint.page is not None:
+        advice = f"download\nthe file by hand from [its page]({checkpoint.page}) and give its path"
+    else:
+        commands = f"{command} --output {checkpoint.name}\n{commands}"
+        place = "from the Hub" if checkpoint.is_on_the_hub else "from there"
+        advice = f"the\nfile is fetched {place}, or give its path"
+    reason = "" if _is_free(checkpoint.publication) else ", because of their licence"
+    advice = f"Convert them on your own machine; {advice}"
+    return f"The weights are not distributed here{reason}. {advice}:\n\n```bash\n{commands}```"
 
 
 def _is_free(publication: Publication) -> bool:

@@ -31,18 +31,22 @@ _HEAD_RULES = (
 )
 
 
-def load_pretrained_encoder(model: nn.Module, source: str | Path) -> dict[str, str]:
+def load_pretrained_encoder(model: nn.Module, source: str | Path, *, align_corners: bool = False) -> dict[str, str]:
     """
     Fills a model's encoder with ImageNet weights, in place.
 
-    Position embeddings are resized to the model's patch grid as mmsegmentation does (the configuration's
-    interpolation, align_corners False); classifiers are dropped, and so is a final norm that the encoder lacks.
+    Position embeddings are resized to the model's patch grid with the configuration's interpolation, as mmsegmentation
+    and SETR do; classifiers are dropped, and so are a final norm and a distillation token that the encoder lacks. For
+    images of one channel the first convolution is summed over red, green and blue; for any other number than three it
+    starts at random.
 
     Args:
         model: A model with a `ViTEncoder` as `.encoder`, or a `ViTEncoder`.
         source: A timm model name such as `"vit_base_patch16_384"` (fetched by timm), or a local `.pth`,
             `.safetensors` or `.npz` file with timm's names; mmsegmentation's names and the `.npz` files of Google's
             JAX ViTs are read too.
+        align_corners: How position embeddings are resized: SETR's `align_corners` of the backbone. No released
+            configuration of any architecture sets it.
 
     Returns:
         Every key of the source to our parameter name (what was changed on the way in brackets), or to
@@ -66,10 +70,14 @@ def load_pretrained_encoder(model: nn.Module, source: str | Path) -> dict[str, s
             drop("dist_token", "the encoder has no distillation token") if rule.original == "dist_token" else rule
             for rule in rules
         ]
-    _check_patch_embedding(weights, config)
+    at_random, change = _fit_patch_embedding(weights, config)
+    notes.update(dict.fromkeys(("patch_embed.proj.weight", "patch_embed.projection.weight"), change))
     if "pos_embed" in weights:
-        weights["pos_embed"], notes["pos_embed"] = _fit_position_embeddings(weights, config)
+        weights["pos_embed"], notes["pos_embed"] = _fit_position_embeddings(weights, config, align_corners)
     parameters = dict(encoder.state_dict())
+    if at_random is not None:
+        rules = [drop(at_random, f"the model has {config.num_channels} channels: it starts at random"), *rules]
+        del parameters["embeddings.patch_embeddings.weight"]
     expected = {name: tensor.shape for name, tensor in parameters.items()}
     match = match_keys(weights, expected, rules, model_name=f"ViT encoder ({source})")
     with torch.no_grad():
@@ -172,19 +180,39 @@ def _without_prefix(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]
     return dict(weights)
 
 
-def _check_patch_embedding(weights: Mapping[str, torch.Tensor], config: ViTEncoderConfig) -> None:
+def _fit_patch_embedding(weights: dict[str, torch.Tensor], config: ViTEncoderConfig) -> tuple[str | None, str]:
+    """
+    Makes the first convolution fit, in place, as timm and SETR do: one channel is the sum of red, green and blue.
+
+    Returns:
+        The key, if there is none for so many channels and it must start at random, and what was changed.
+    """
     for key in ("patch_embed.proj.weight", "patch_embed.projection.weight"):
-        if key in weights:
-            expected = [config.hidden_size, config.num_channels, config.patch_size, config.patch_size]
-            if list(weights[key].shape) != expected:
-                raise ConversionError(
-                    f"{key}: expected {expected} (hidden_size, num_channels, patch_size, patch_size), found "
-                    f"{list(weights[key].shape)}. The weights are those of another size of ViT."
-                )
+        if key not in weights:
+            continue
+        kernel, changes = weights[key], []
+        side = config.patch_size
+        if kernel.ndim == 2 and kernel.shape[1] % (side * side) == 0:  # a linear layer over flattened patches
+            kernel = kernel.reshape(len(kernel), -1, side, side)
+            changes.append("as a convolution")
+        if kernel.ndim == 4 and kernel.shape[1] == 3 and config.num_channels != 3:
+            if config.num_channels != 1:
+                return key, ""
+            kernel = kernel.float().sum(dim=1, keepdim=True).to(kernel.dtype)
+            changes.append("summed over red, green and blue")
+        expected = [config.hidden_size, config.num_channels, side, side]
+        if list(kernel.shape) != expected:
+            raise ConversionError(
+                f"{key}: expected {expected} (hidden_size, num_channels, patch_size, patch_size), found "
+                f"{list(kernel.shape)}. The weights are those of another size of ViT."
+            )
+        weights[key] = kernel
+        return None, ", ".join(changes)
+    return None, ""
 
 
 def _fit_position_embeddings(
-    weights: Mapping[str, torch.Tensor], config: ViTEncoderConfig
+    weights: Mapping[str, torch.Tensor], config: ViTEncoderConfig, align_corners: bool
 ) -> tuple[torch.Tensor, str]:
     embeddings = weights["pos_embed"].float()
     num_prefix_tokens = int("cls_token" in weights) + int("dist_token" in weights)
@@ -207,6 +235,7 @@ def _fit_position_embeddings(
             grid=(side, side),
             new_grid=grid,
             mode=config.position_embedding_interpolation,
+            align_corners=align_corners,
         )
         changes.append(f"resized from {side}x{side} to {grid[0]}x{grid[1]} patches")
     return embeddings, ", ".join(changes)

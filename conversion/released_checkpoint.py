@@ -47,17 +47,22 @@ class ReleasedCheckpoint:
         name: The preset's name on the command line.
         family: The model type that converts it.
         description: The architecture in words.
-        repository, file_name: Where the file is on the Hub, or below `base_url`.
+        repository, file_name: Where the file is on the Hub, or below `base_url`. Where no name of a file is known, it
+            is made from that of the original configuration.
         label_set: Name for `get_label_set`.
         dataset_name, dataset_id: The data set in words, and as an identifier for a model card.
         build_original: Makes the original's configuration, without labels.
         crop, stride: Side of the windows of its evaluation and their distance, in pixels.
-        miou_single_scale, miou_multi_scale: As published, in percent; not measured here.
+        miou_single_scale, miou_multi_scale: As published, in percent, `None` where nothing was; not measured here.
         publication: Paper, licence, citation.
         note: What a user should know about this file.
         base_url: Address of the folder that `file_name` is in, where `repository` is none of the Hub.
+        page: Address of a page that shows the file to people, where no program can fetch it.
+        is_released: Whether there is a file; if not, the preset converts one of the user's own.
         layout: Which naming of the weights the file has, for families that know several.
         same_model_as: The preset of the same model in the family's first layout, if there is one.
+        build_multi_scale_test_pipeline: Makes the test pipeline of the original's multi-scale protocol, where that is
+            not the single-scale one at other scales.
     """
 
     name: str
@@ -71,20 +76,32 @@ class ReleasedCheckpoint:
     build_original: Callable[[], dict[str, Any]]
     crop: int
     stride: int
-    miou_single_scale: float
-    miou_multi_scale: float
+    miou_single_scale: float | None
+    miou_multi_scale: float | None
     publication: Publication
     note: str = ""
     base_url: str | None = None
     layout: str = "original"
     same_model_as: str | None = None
+    page: str | None = None
+    is_released: bool = True
+    build_multi_scale_test_pipeline: Callable[[], list[dict[str, Any]]] | None = None
 
     @property
-    def url(self) -> str:
-        """Address of the file for a download by hand."""
+    def url(self) -> str | None:
+        """Address of the file, or of its page, for a download by hand; `None` if it was never released."""
+        if not self.is_released:
+            return None
+        if self.page is not None:
+            return self.page
         if self.base_url is not None:
             return f"{self.base_url}/{self.file_name}"
         return f"https://huggingface.co/{self.repository}/resolve/main/{self.file_name}"
+
+    @property
+    def is_on_the_hub(self) -> bool:
+        """Whether `repository` is one of the Hub that has the file."""
+        return self.is_released and self.base_url is None and self.page is None
 
     @property
     def num_labels(self) -> int:
@@ -95,12 +112,19 @@ class ReleasedCheckpoint:
     def original(self) -> dict[str, Any]:
         """The third argument of `convert_checkpoint`, with class names and palette."""
         labels = get_label_set(self.label_set)
+        multi_scale = self.build_multi_scale_test_pipeline
         return {
             **self.build_original(),
+            **({} if multi_scale is None else {"multi_scale_test_pipeline": multi_scale()}),
             "classes": list(labels.classes),
             "palette": [list(colour) for colour in labels.palette],
             "reduce_zero_label": labels.reduce_zero_label,
         }
 
 
-__all__ = ["Publication", "ReleasedCheckpoint"]
+def published(miou: float | None) -> str:
+    """A score as tables show it."""
+    return "-" if miou is None else str(miou)
+
+
+__all__ = ["Publication", "ReleasedCheckpoint", "published"]

@@ -5,11 +5,15 @@ from conversion.released_checkpoint import Publication, ReleasedCheckpoint
 from conversion.released_segmenter import SEGMENTER_CHECKPOINTS
 from conversion.released_segmenter_mmseg import SEGMENTER_MMSEG_CHECKPOINTS
 from conversion.released_segvit import SEGVIT_CHECKPOINTS
+from conversion.released_setr import SETR_CHECKPOINTS
+from conversion.released_setr_mmseg import SETR_MMSEG_CHECKPOINTS
 
 RELEASED_CHECKPOINTS: tuple[ReleasedCheckpoint, ...] = (
     *SEGVIT_CHECKPOINTS,
     *SEGMENTER_CHECKPOINTS,
     *SEGMENTER_MMSEG_CHECKPOINTS,
+    *SETR_CHECKPOINTS,
+    *SETR_MMSEG_CHECKPOINTS,
 )
 
 
@@ -40,12 +44,20 @@ def preset_for_classes(checkpoint: ReleasedCheckpoint, num_classes: int | None) 
     """
     if num_classes is None or num_classes == checkpoint.num_labels:
         return checkpoint
-    siblings = [other for other in RELEASED_CHECKPOINTS if other.url == checkpoint.url]
+    siblings = [
+        other
+        for other in RELEASED_CHECKPOINTS
+        if (other.url, other.file_name) == (checkpoint.url, checkpoint.file_name)
+    ]
     for other in siblings:
         if other.num_labels == num_classes:
             return other
     expected = " or ".join(str(other.num_labels) for other in siblings)
-    fitting = [other.name for other in RELEASED_CHECKPOINTS if other.num_labels == num_classes]
+    fitting = [
+        other.name
+        for other in RELEASED_CHECKPOINTS
+        if (other.family, other.num_labels) == (checkpoint.family, num_classes)
+    ]
     advice = f" Presets with {num_classes} classes: {', '.join(fitting)}." if fitting else ""
     raise ConversionError(
         f"Preset {checkpoint.name}: expected a file with {expected} classes ({checkpoint.file_name}), found "

@@ -135,7 +135,8 @@ class ReferenceCase:
 
     def photo(self) -> Image.Image:
         """The RGB photo of an end-to-end case."""
-        return Image.open(FIXTURES / "photos" / f"{self.meta['image']['name']}.png").convert("RGB")
+        recipe = self.meta["image"] if "image" in self.meta else self.meta["photo"]
+        return Image.open(FIXTURES / "photos" / f"{recipe['name']}.png").convert("RGB")
 
 
 def _constructor_value(name: str, dtype: torch.dtype, shape: list[int]) -> torch.Tensor:

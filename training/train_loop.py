@@ -21,6 +21,7 @@ from transformers import PreTrainedModel
 
 from segvit_hf.registration import add_remote_code
 from training.atomic_files import write_folder
+from training.batch_norm import share_running_statistics, synchronise_batch_norm
 from training.checkpoints import find_checkpoint, load_checkpoint, read_state, save_checkpoint
 from training.data_loading import TrainingCrops, build_training_loader
 from training.data_sources import LabelledPictures
@@ -64,6 +65,7 @@ def train(
     recipe = job.recipe
     last_step = min(recipe.schedule.max_steps, stop_at_step or recipe.schedule.max_steps)
     accumulation_steps = recipe.batch.accumulation_steps(accelerator.num_processes)
+    synchronise_batch_norm(job.model, accelerator.num_processes, accelerator.device)
     # The schedule is not prepared: accelerate would step it once per process.
     model, optimizer = accelerator.prepare(job.model, build_optimizer(job.model, recipe.optimizer))
     first_step, best = 0, -math.inf
@@ -215,6 +217,7 @@ def _training_batches(
 
 def _evaluate(job: TrainingJob, accelerator: Accelerator, log: RunLog, step: int) -> EvaluationResult:
     assert job.validation_pictures is not None
+    share_running_statistics(job.model, accelerator)
     result = evaluate_model(
         job.model,
         job.image_processor,

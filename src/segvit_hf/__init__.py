@@ -12,6 +12,9 @@ from segvit_hf.models.segmenter.modeling_segmenter import SegmenterForSemanticSe
 from segvit_hf.models.segvit.configuration_segvit import SegVitConfig
 from segvit_hf.models.segvit.image_processing_segvit import SegVitImageProcessor, SegVitImageProcessorPil
 from segvit_hf.models.segvit.modeling_segvit import SegVitForSemanticSegmentation
+from segvit_hf.models.setr.configuration_setr import SetrConfig
+from segvit_hf.models.setr.image_processing_setr import SetrImageProcessor, SetrImageProcessorPil
+from segvit_hf.models.setr.modeling_setr import SetrForSemanticSegmentation
 from segvit_hf.registration import add_remote_code, register_architectures
 
 __version__ = "0.1.0"
@@ -27,6 +30,10 @@ __all__ = [
     "SegmenterForSemanticSegmentation",
     "SegmenterImageProcessor",
     "SegmenterImageProcessorPil",
+    "SetrConfig",
+    "SetrForSemanticSegmentation",
+    "SetrImageProcessor",
+    "SetrImageProcessorPil",
     "add_remote_code",
     "segment",
 ]

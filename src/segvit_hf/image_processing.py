@@ -4,6 +4,7 @@ Every rule that the originals (SegViT, Segmenter, SETR, ViT-Adapter) add to a pl
 `SemanticSegmentationImageProcessorKwargs`. Architectures subclass the two backends with their default values.
 """
 
+import copy
 from collections.abc import Sequence
 from typing import Any
 
@@ -55,6 +56,9 @@ class SemanticSegmentationImageProcessorKwargs(ImagesKwargs, total=False):
         Keep-ratio resizes only. The short side becomes max(shortest_edge, minimum_short_edge), the long side is not
         capped: mmsegmentation's `Resize(min_size=...)` (SegViT on COCO-Stuff and Pascal Context) and
         `setr_multi_scale` with its crop size (SETR, ViT-Adapter).
+    multi_scale_minimum_short_edge (`int`, *optional*):
+        `minimum_short_edge` of runs over several scales or with a flip (`segvit_hf.segment`), where an original's
+        multi-scale protocol has another rule than its single-scale one (SETR). `None`: the same rule.
     size_divisor (`int`, *optional*):
         A second uint8 resize, up to the next multiples of this number: `ResizeToMultiple` (ViT-Adapter).
     minimum_padded_size (`int`, *optional*):
@@ -69,6 +73,7 @@ class SemanticSegmentationImageProcessorKwargs(ImagesKwargs, total=False):
     """
 
     minimum_short_edge: int | None
+    multi_scale_minimum_short_edge: int | None
     size_divisor: int | None
     minimum_padded_size: int | None
     minimum_input_short_edge: int | None
@@ -92,6 +97,7 @@ class SemanticSegmentationProcessing:
     default_to_square = False
     resample = PILImageResampling.BILINEAR
     minimum_short_edge: int | None = None
+    multi_scale_minimum_short_edge: int | None = None
     size_divisor: int | None = None
     minimum_padded_size: int | None = None
     minimum_input_short_edge: int | None = None
@@ -136,6 +142,9 @@ class SemanticSegmentationProcessing:
         ):
             raise ValueError(f"resample must be bilinear or nearest, found {kwargs.get('resample')}.")
         self._size_rule(kwargs)
+        minimum = kwargs.get("multi_scale_minimum_short_edge")
+        if minimum is not None:
+            self._size_rule({**kwargs, "minimum_short_edge": minimum})
         for name in ("image_mean", "image_std"):
             if kwargs.get(name) is not None:
                 per_channel(kwargs[name])
@@ -150,6 +159,14 @@ class SemanticSegmentationProcessing:
         """The sizes that a photo of `height` x `width` pixels passes through on its way to the network."""
         fields = {name: getattr(self, name) for name in ("do_resize", "size", *RULE_NAMES)}
         return self._size_rule(fields).geometry(height, width, scale)
+
+    def for_several_views(self) -> "SemanticSegmentationProcessing":
+        """The processor for a run over several scales or with a flip: see `multi_scale_minimum_short_edge`."""
+        if self.multi_scale_minimum_short_edge is None:
+            return self
+        processor = copy.copy(self)
+        processor.minimum_short_edge = self.multi_scale_minimum_short_edge
+        return processor
 
     def preprocess(
         self,

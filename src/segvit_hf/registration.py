@@ -19,6 +19,9 @@ from segvit_hf.models.segmenter.modeling_segmenter import SegmenterForSemanticSe
 from segvit_hf.models.segvit.configuration_segvit import SegVitConfig
 from segvit_hf.models.segvit.image_processing_segvit import SegVitImageProcessor, SegVitImageProcessorPil
 from segvit_hf.models.segvit.modeling_segvit import SegVitForSemanticSegmentation
+from segvit_hf.models.setr.configuration_setr import SetrConfig
+from segvit_hf.models.setr.image_processing_setr import SetrImageProcessor, SetrImageProcessorPil
+from segvit_hf.models.setr.modeling_setr import SetrForSemanticSegmentation
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,12 @@ ARCHITECTURES = (
         semantic_segmentation=SegmenterForSemanticSegmentation,
         image_processor=SegmenterImageProcessor,
         image_processor_pil=SegmenterImageProcessorPil,
+    ),
+    Architecture(
+        config=SetrConfig,
+        semantic_segmentation=SetrForSemanticSegmentation,
+        image_processor=SetrImageProcessor,
+        image_processor_pil=SetrImageProcessorPil,
     ),
 )
 

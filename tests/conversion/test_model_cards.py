@@ -7,7 +7,8 @@ import yaml
 from huggingface_hub import ModelCard
 
 from conversion.model_card import conversion_summary, main, own_model_card, released_model_card
-from conversion.released_checkpoints import RELEASED_CHECKPOINTS, ReleasedCheckpoint
+from conversion.released_checkpoint import published
+from conversion.released_checkpoints import RELEASED_CHECKPOINTS, ReleasedCheckpoint, get_released_checkpoint
 
 CARDS = Path(__file__).parents[2] / "model_cards"
 each_checkpoint = pytest.mark.parametrize("checkpoint", RELEASED_CHECKPOINTS, ids=lambda checkpoint: checkpoint.name)
@@ -40,12 +41,26 @@ def test_metadata_and_published_numbers(checkpoint: ReleasedCheckpoint) -> None:
         assert "non-commercial" in text
     else:
         assert metadata["license"] == checkpoint.publication.licence_name
-        assert checkpoint.base_url in text
+        assert checkpoint.url is None or (checkpoint.base_url or checkpoint.url) in text
     assert metadata["pipeline_tag"] == "image-segmentation"
     assert metadata["datasets"] == [checkpoint.dataset_id]
-    assert f"| {checkpoint.miou_single_scale} | {checkpoint.miou_multi_scale} |" in text
+    assert f"| {published(checkpoint.miou_single_scale)} | {published(checkpoint.miou_multi_scale)} |" in text
     assert "not measured again" in text
     assert f"@inproceedings{{{checkpoint.publication.citation_key}" in text
+
+
+@pytest.mark.parametrize(
+    ("name", "origin", "advice"),
+    [
+        ("setr-pup-vit-l-ade20k", "that [its authors link](https://drive.google.com/", "download\nthe file by hand"),
+        ("setr-pup-deit-b-ade20k", "The weights were not released.", "trained with the authors' configuration"),
+        ("setr-mmseg-pup-vit-l-ade20k", "in the folder https://download.openmmlab.com/", "fetched from there"),
+    ],
+)
+def test_a_card_says_where_the_file_is(name: str, origin: str, advice: str) -> None:
+    text = released_model_card(get_released_checkpoint(name))
+    assert origin in text
+    assert advice in text
 
 
 def test_a_card_of_a_users_own_file_claims_nothing() -> None:

@@ -20,6 +20,8 @@ ENCODER = {
 }
 ATM_DECODER = {"decoder_hidden_size": 16, "decoder_num_layers": 2, "decoder_num_attention_heads": 2}
 
+SETR_DECODER = {"decoder_hidden_size": 16, "mla_head_hidden_size": 8}
+
 
 @dataclass(frozen=True)
 class SmallModel:
@@ -52,4 +54,7 @@ SMALL_MODELS = {
     ),
     "segmenter": SmallModel("segmenter"),
     "segmenter-linear": SmallModel("segmenter", {"decoder_type": "linear", "use_distillation_token": True}),
+    "setr-naive": SmallModel("setr", {**SETR_DECODER, "decoder_type": "naive"}),
+    "setr-pup": SmallModel("setr", {**SETR_DECODER, "decoder_type": "pup"}),
+    "setr-mla": SmallModel("setr", {**SETR_DECODER, "decoder_type": "mla"}),
 }

@@ -1,5 +1,8 @@
 """A few generated scenes and a recipe of a model so small that a step takes milliseconds."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,6 +11,8 @@ import pytest
 from accelerate.state import AcceleratorState, GradientState
 
 from training.demo.scenes import CLASS_NAMES, write_scenes
+
+REPOSITORY = Path(__file__).parents[2]
 
 RECIPE = """
 model:
@@ -75,3 +80,17 @@ def _fresh_accelerator() -> Iterator[None]:
     yield
     AcceleratorState._reset_state(reset_partial_state=True)
     GradientState._reset_state()
+
+
+def run_with_torchrun(*arguments: str) -> str:
+    """Runs a script in two processes on the CPU; returns what it printed."""
+    environment = {
+        **os.environ,
+        "ACCELERATE_USE_CPU": "true",
+        "OMP_NUM_THREADS": "1",
+        "PYTHONPATH": os.pathsep.join([str(REPOSITORY / "src"), str(REPOSITORY)]),
+    }
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", *arguments]
+    finished = subprocess.run(command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, timeout=300)
+    assert finished.returncode == 0, finished.stdout + finished.stderr
+    return finished.stdout

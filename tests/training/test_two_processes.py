@@ -1,39 +1,21 @@
 """Training and evaluation in two processes (torchrun, gloo): same pictures, same schedule, exact confusion matrix."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from tests.training.conftest import Scenes
+from tests.training.conftest import Scenes, run_with_torchrun
 from training.evaluate import main as evaluate
 from training.finetune import main as finetune
 from training.run_log import read_log
-
-REPOSITORY = Path(__file__).parents[2]
-
-
-def _torchrun(*arguments: str) -> str:
-    environment = {
-        **os.environ,
-        "ACCELERATE_USE_CPU": "true",
-        "OMP_NUM_THREADS": "1",
-        "PYTHONPATH": os.pathsep.join([str(REPOSITORY / "src"), str(REPOSITORY)]),
-    }
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", *arguments]
-    finished = subprocess.run(command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, timeout=300)
-    assert finished.returncode == 0, finished.stdout + finished.stderr
-    return finished.stdout
 
 
 def test_two_processes_train_and_evaluate_as_one(scenes: Scenes, tmp_path: Path) -> None:
     pair, alone = tmp_path / "pair", tmp_path / "alone"
     # Without dropout the class loss of the first step depends on weights and pictures only.
     flags = [*scenes.flags, "--set", "model.config.drop_path_rate=0.0", "--set", "model.config.decoder_dropout=0.0"]
-    output = _torchrun("training/finetune.py", *flags, "--output", str(pair))
+    output = run_with_torchrun("training/finetune.py", *flags, "--output", str(pair))
     assert output.count("evaluation after 6 steps") == 1  # printed by one process only
     assert finetune([*flags, "--output", str(alone)]) == 0
     losses_of_pair, losses_alone = ([line for line in read_log(run) if "loss" in line] for run in (pair, alone))
@@ -46,7 +28,7 @@ def test_two_processes_train_and_evaluate_as_one(scenes: Scenes, tmp_path: Path)
     # Three pictures for two processes: none is counted twice.
     evaluation = ["--model", str(pair / "model"), "--images", str(scenes.val_images)]
     evaluation += ["--annotations", str(scenes.val_annotations), "--workers", "0", "--output"]
-    _torchrun("training/evaluate.py", *evaluation, str(tmp_path / "pair.json"))
+    run_with_torchrun("training/evaluate.py", *evaluation, str(tmp_path / "pair.json"))
     assert evaluate([*evaluation, str(tmp_path / "alone.json")]) == 0
     by_pair, by_one, in_training = (
         json.loads(path.read_text())

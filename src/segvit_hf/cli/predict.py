@@ -21,6 +21,13 @@ from segvit_hf.cli.prediction_outputs import (
     OverlayOutput,
     PredictionOutput,
 )
+from segvit_hf.cli.submission_output import (
+    SubmissionOutput,
+    check_submission_inputs,
+    size_remark,
+    submission_file,
+)
+from segvit_hf.data.submissions import SUBMISSION_FORMATS, SubmissionWriter
 from segvit_hf.video import WRITABLE_CODECS, VideoReader, require_av
 
 _DESCRIPTION = """\
@@ -29,6 +36,7 @@ Segment a photo, all photos and videos below a folder, or a video frame by frame
   segvit-hf predict MODEL photo.jpg overlay.png
   segvit-hf predict MODEL photos/ results/ --save both --palette ade20k
   segvit-hf predict MODEL film.mp4 overlaid.mp4
+  segvit-hf predict MODEL leftImg8bit/test/ cityscapes.zip --submission cityscapes
 
 OUTPUT is a folder, or for a single photo or video and one kind of result also a file. With --save both the folder gets
 overlays/ and labels/. The label maps of a video are one PNG per frame.
@@ -61,7 +69,15 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser.add_argument("input", metavar="INPUT", type=Path, help="photo, folder or video")
     parser.add_argument("output", metavar="OUTPUT", type=Path, help="folder or file to write")
     parser.add_argument(
-        "--save", choices=("overlay", "labels", "both"), default="overlay", help="what to write (default: overlay)"
+        "--save",
+        choices=("overlay", "labels", "both"),
+        help="what to write (default: overlay, or nothing else than the submission)",
+    )
+    parser.add_argument(
+        "--submission",
+        choices=sorted(SUBMISSION_FORMATS),
+        help="write a zip file for the official evaluation server: Cityscapes' label ids under its file names, or "
+        "ADE20K's ids 1 to 150. OUTPUT is its name, ending in .zip, or a folder",
     )
     parser.add_argument(
         "--palette",
@@ -105,6 +121,8 @@ def run(arguments: argparse.Namespace) -> int:
         ValueError, OSError: Wrong arguments, or a model that cannot be loaded.
     """
     _check_numbers(arguments)
+    if arguments.save is None and arguments.submission is None:
+        arguments.save = "overlay"
     inputs = find_inputs(arguments.input, arguments.output)
     if len(inputs) == 1 and inputs[0].is_video:
         require_av()
@@ -115,10 +133,29 @@ def run(arguments: argparse.Namespace) -> int:
         loaded.image_processor.size = dict(zip(("shortest_edge", "longest_edge"), arguments.size, strict=False))
     if not loaded.image_processor.do_resize and any(scale != 1 for scale in arguments.scales):
         raise ValueError("--scales: this model's image processor keeps the photo's size; say --size, too.")
-    outputs = open_outputs(arguments, loaded, inputs)
     segmenter = PhotoSegmenter(loaded, tuple(arguments.scales), arguments.flip, arguments.max_side)
-    report = predict_all(inputs, segmenter, outputs, quiet=arguments.quiet, show_traceback=_wants_traceback(arguments))
+    with ExitStack() as stack:
+        outputs = open_outputs(arguments, loaded, inputs)
+        submission = _open_submission(arguments, loaded, stack)
+        if submission is not None:
+            outputs.append(SubmissionOutput(submission))
+        report = predict_all(
+            inputs, segmenter, outputs, quiet=arguments.quiet, show_traceback=_wants_traceback(arguments)
+        )
+    if submission is not None:
+        print(f"Submission{' (incomplete)' if report.failures else ''}: {submission.path}")
+        if remark := size_remark(submission):
+            print(remark, file=sys.stderr)
     return print_report(report, len(inputs), arguments.output)
+
+
+def _open_submission(arguments: argparse.Namespace, loaded: LoadedModel, stack: ExitStack) -> SubmissionWriter | None:
+    if arguments.submission is None:
+        return None
+    submission_format = SUBMISSION_FORMATS[arguments.submission]
+    submission_format.check_classes({int(index): name for index, name in (loaded.model.config.id2label or {}).items()})
+    path = submission_file(arguments.output, submission_format)
+    return stack.enter_context(SubmissionWriter(path, submission_format))
 
 
 def open_outputs(
@@ -247,6 +284,12 @@ def _single_file(arguments: argparse.Namespace, inputs: Sequence[PredictionInput
 
 def _check_output(arguments: argparse.Namespace, inputs: Sequence[PredictionInput]) -> None:
     output = arguments.output
+    if arguments.submission is not None:
+        check_submission_inputs(inputs, SUBMISSION_FORMATS[arguments.submission])
+        if output.suffix.lower() == ".zip":
+            if arguments.save is not None:
+                raise ValueError(f"{output}: --save {arguments.save} writes more files: give a folder.")
+            return
     file = _single_file(arguments, inputs)
     if file is None:
         if output.exists() and not output.is_dir():

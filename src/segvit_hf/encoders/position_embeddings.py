@@ -11,9 +11,10 @@ def resize_position_embeddings(
     grid: tuple[int, int],
     new_grid: tuple[int, int],
     mode: str,
+    align_corners: bool = False,
 ) -> torch.Tensor:
     """
-    Interpolates the patches' position embeddings (align_corners False, no antialiasing) and keeps the prefix tokens'.
+    Interpolates the patches' position embeddings (no antialiasing) and keeps the prefix tokens'.
 
     Args:
         position_embeddings: (1, num_prefix_tokens + rows * columns, hidden_size).
@@ -21,6 +22,7 @@ def resize_position_embeddings(
         grid: Rows and columns that are stored.
         new_grid: Rows and columns that are wanted.
         mode: `"bicubic"` or `"bilinear"`.
+        align_corners: Whether the centres of the corner patches are aligned, instead of the borders.
 
     Returns:
         (1, num_prefix_tokens + new rows * new columns, hidden_size), in the dtype that was given; the interpolation
@@ -30,7 +32,7 @@ def resize_position_embeddings(
         [num_prefix_tokens, position_embeddings.shape[1] - num_prefix_tokens], dim=1
     )
     patches = patches.reshape(1, *grid, -1).permute(0, 3, 1, 2)
-    resized = F.interpolate(patches.float(), size=new_grid, mode=mode, align_corners=False).to(patches.dtype)
+    resized = F.interpolate(patches.float(), size=new_grid, mode=mode, align_corners=align_corners).to(patches.dtype)
     return torch.cat([prefix, resized.flatten(2).transpose(1, 2)], dim=1)
 
 

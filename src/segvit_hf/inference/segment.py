@@ -57,6 +57,8 @@ def segment(
     scales = _checked_scales(scales)
     photo = _read_photo(image, bool(image_processor.do_convert_rgb))
     size = (photo.shape[-2], photo.shape[-1])
+    if len(scales) > 1 or flip:
+        image_processor = image_processor.for_several_views()
     geometries = {scale: image_processor.get_input_geometry(*size, scale) for scale in scales}
     weights = Counter(geometries[scale] for scale in scales)
     runs = {geometry: scale for scale, geometry in geometries.items()}

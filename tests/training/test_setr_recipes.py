@@ -1,0 +1,100 @@
+"""SETR's recipes are the original's configurations: model, data, optimizer, schedule, parameter groups."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from conversion.convert import FAMILIES
+from conversion.key_mapping import rename_key
+from conversion.released_checkpoints import RELEASED_CHECKPOINTS
+from tests.reference import case_names, load_case
+from training.data_sources import load_classes
+from training.model_building import build_config, build_image_processor
+from training.parameter_groups import parameter_multipliers
+from training.recipe import Recipe, load_recipe
+
+RECIPES = Path(__file__).parents[2] / "training" / "recipes"
+DATA_SETS = ("cityscapes", "ade20k", "pascal_context")
+ENCODERS = {"vit_large": "vit-l", "vit_base": "vit-b", "deit_base": "deit-b"}
+
+
+def recipe_name(row: dict[str, Any], decoder: str) -> str:
+    (data,) = [name for name in DATA_SETS if name in row["config"]]
+    (encoder,) = [short for start, short in ENCODERS.items() if row["pretrained"].startswith(start)]
+    return f"setr-{decoder}-{encoder}-{data.replace('_', '-')}"
+
+
+def load_rows() -> dict[str, tuple[str, dict[str, Any]]]:
+    """Recipe -> the manifest and the last row (longest schedule, largest batch) that it repeats."""
+    rows = {}
+    for name in case_names("setr", "full-*"):
+        decoder = name.split("-")[1]
+        for row in load_case("setr", name).meta["released"]:
+            rows[recipe_name(row, decoder)] = (name, row)
+    return rows
+
+
+ROWS = load_rows()
+each_recipe = pytest.mark.parametrize("name", ROWS)
+
+
+def load(name: str) -> Recipe:
+    return load_recipe(RECIPES / f"{name}.yaml", ["data.root=unused"])
+
+
+def test_every_model_of_the_originals_tables_has_a_recipe() -> None:
+    assert {path.stem for path in RECIPES.glob("setr-*.yaml")} == set(ROWS)
+    assert len(ROWS) == 17
+
+
+@each_recipe
+def test_the_model_and_its_evaluation_are_the_released_ones(name: str) -> None:
+    recipe, (_, row) = load(name), ROWS[name]
+    stem = row["config"].removeprefix("configs/SETR/").removesuffix(".py")
+    (preset,) = [preset for preset in RELEASED_CHECKPOINTS if preset.file_name == f"{stem}.pth"]
+    released = FAMILIES["setr"].plan_conversion({}, preset.original)
+    classes = load_classes(recipe.data)
+    config = build_config(recipe, classes.names)
+    assert {**config.to_dict(), "palette": None} == {**released.config.to_dict(), "palette": None}
+    processor = build_image_processor(recipe, config, classes.reduce_zero_label)
+    assert json.loads(processor.to_json_string()) == json.loads(released.image_processor.to_json_string())
+
+
+@each_recipe
+def test_training_settings_are_the_originals(name: str) -> None:
+    recipe, (manifest, row) = load(name), ROWS[name]
+    optimizer, schedule = row["optimizer"], row["lr_config"]
+    assert recipe.optimizer.name == optimizer["type"].lower()
+    assert recipe.optimizer.learning_rate == optimizer["lr"]
+    assert recipe.optimizer.momentum == optimizer["momentum"]
+    assert recipe.optimizer.weight_decay == optimizer["weight_decay"]
+    assert recipe.optimizer.max_gradient_norm is None
+    assert (recipe.schedule.power, recipe.schedule.minimum_learning_rate) == (schedule["power"], schedule["min_lr"])
+    assert (recipe.schedule.max_steps, recipe.schedule.warmup_steps) == (row["total_iters"], 0)
+    assert recipe.batch.effective_size == (16 if row["config"].endswith("bs_16.py") else 8)
+    assert recipe.batch.per_device_size == row["samples_per_gpu"]
+    steps = {step["type"]: step for step in load_case("setr", manifest).meta["train_pipeline"]}
+    augmentation = recipe.data.augmentation
+    assert augmentation.size == tuple(steps["Resize"]["img_scale"])
+    assert augmentation.scale_range == tuple(steps["Resize"]["ratio_range"])
+    assert augmentation.crop_size == tuple(steps["RandomCrop"]["crop_size"])
+    assert augmentation.cat_max_ratio == steps["RandomCrop"]["cat_max_ratio"]
+    assert augmentation.flip_probability == steps["RandomFlip"]["flip_ratio"]
+    assert augmentation.photometric_distortion == ("PhotoMetricDistortion" in steps)
+
+
+@each_recipe
+def test_groups_equal_the_originals_parameter_by_parameter(name: str) -> None:
+    recipe, (manifest, row) = load(name), ROWS[name]
+    case = load_case("setr", manifest)
+    rules = FAMILIES["setr"].plan_conversion({}, {"model": case.arch}).rules
+    names = {key: rename_key(key, rules) for key in case.meta["keys"]}
+    used = {key: ours for key, ours in names.items() if ours is not None and not ours.startswith("dropped: ")}
+    multipliers = parameter_multipliers(used.values(), recipe.optimizer.parameter_groups)
+    keys = row["optimizer"]["paramwise_cfg"]["custom_keys"]
+    assert list(keys) == ["head"]
+    expected = {key: (keys["head"]["lr_mult"] if "head" in key else 1.0, 1.0) for key in used}
+    assert {key: multipliers[ours] for key, ours in used.items()} == expected
+    assert set(expected.values()) == {(10.0, 1.0), (1.0, 1.0)}
