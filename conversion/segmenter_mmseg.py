@@ -53,7 +53,6 @@ def plan_mmseg_conversion(state_dict: Mapping[str, torch.Tensor], original: Mapp
         **encoder,
         **decoder,
         crop_padded_logits=False,
-        enlarge_to_window=False,
         sliding_window=window,
         **label_arguments(original, num_labels),
     )

@@ -79,3 +79,16 @@ def test_a_wrong_sliding_window_is_refused(small_model: SmallModel, sliding_wind
 
 def test_a_pair_of_numbers_is_read_as_crop_and_stride(small_model: SmallModel) -> None:
     assert small_model.build(sliding_window=(64, 42)).config.sliding_window == WINDOW
+
+
+def test_the_field_can_be_set_on_a_finished_model(small_model: SmallModel) -> None:
+    model = small_model.build()
+    pixel_values = torch.randn(1, 3, 96, 96)
+    with torch.no_grad():
+        model.config.sliding_window = WINDOW
+        expected = model(pixel_values).logits
+        model.config.sliding_window = ((64, 64), (42, 42))
+        assert torch.equal(model(pixel_values).logits, expected)
+        model.config.sliding_window = {"crop_size": 64}
+        with pytest.raises(ValueError, match="sliding_window"):
+            model(pixel_values)

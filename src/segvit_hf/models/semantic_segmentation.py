@@ -1,6 +1,7 @@
 """What every architecture's model shares: checked inputs, sliding windows, ragged batches, one output class."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
@@ -10,6 +11,7 @@ from transformers.utils import ModelOutput
 from segvit_hf._compat import TransformersKwargs, Unpack, can_return_tuple
 from segvit_hf.encoders.vit import ViTEncoder
 from segvit_hf.inference.sliding_window import sliding_window_logits
+from segvit_hf.models.sliding_window_config import validated_sliding_window
 
 
 @dataclass
@@ -98,19 +100,20 @@ class SemanticSegmentationModel(PreTrainedModel):
             ValueError: A tensor of the wrong shape, or labels that are no classes.
         """
         self._check_inputs(pixel_values, labels)
-        if self.training or (pixel_mask is None and not self._needs_windows(pixel_values)):
+        sliding_window = self._windows_for(pixel_values)
+        if self.training or (pixel_mask is None and sliding_window is None):
             return self.forward_whole(pixel_values, labels, **kwargs)
         output = SemanticSegmentationOutput()
         if labels is not None:
             whole = self.forward_whole(pixel_values, labels, **kwargs)
             output.loss, output.losses = whole.loss, whole.losses
-        if pixel_mask is None:
-            windows = self._forward_windows(pixel_values, **kwargs)
+        if pixel_mask is not None:
+            output.logits, output.image_sizes = self._forward_ragged(pixel_values, pixel_mask)
+        elif sliding_window is not None:
+            windows = self._forward_windows(pixel_values, sliding_window, **kwargs)
             output.logits = windows.logits
             output.hidden_states, output.attentions = windows.hidden_states, windows.attentions
             output.decoder_attentions = windows.decoder_attentions
-        else:
-            output.logits, output.image_sizes = self._forward_ragged(pixel_values, pixel_mask)
         return output
 
     def _check_inputs(self, pixel_values: torch.Tensor, labels: torch.Tensor | None) -> None:
@@ -126,14 +129,17 @@ class SemanticSegmentationModel(PreTrainedModel):
                 f"pixel_values, got {tuple(labels.shape)}."
             )
 
-    def _needs_windows(self, pixel_values: torch.Tensor) -> bool:
-        if self.config.sliding_window is None:
-            return False
-        crop_height, crop_width = self.config.sliding_window["crop_size"]
-        return pixel_values.shape[-2] > crop_height or pixel_values.shape[-1] > crop_width
+    def _windows_for(self, pixel_values: torch.Tensor) -> dict[str, Any] | None:
+        """The windows that an input is run in, `None` if it is run whole."""
+        # Validated here, too: the field may have been set on the configuration of a finished model.
+        sliding_window = validated_sliding_window(self.config.sliding_window)
+        if sliding_window is None:
+            return None
+        sides = zip(pixel_values.shape[-2:], sliding_window["crop_size"], strict=True)
+        return sliding_window if any(side > crop for side, crop in sides) else None
 
     def _forward_windows(
-        self, pixel_values: torch.Tensor, **kwargs: Unpack[TransformersKwargs]
+        self, pixel_values: torch.Tensor, sliding_window: dict[str, Any], **kwargs: Unpack[TransformersKwargs]
     ) -> SemanticSegmentationOutput:
         groups: list[SemanticSegmentationOutput] = []
 
@@ -144,12 +150,7 @@ class SemanticSegmentationModel(PreTrainedModel):
             assert logits is not None
             return logits
 
-        logits = sliding_window_logits(
-            predict,
-            pixel_values,
-            crop_size=self.config.sliding_window["crop_size"],
-            stride=self.config.sliding_window["stride"],
-        )
+        logits = sliding_window_logits(predict, pixel_values, **sliding_window)
         return SemanticSegmentationOutput(
             logits=logits,
             hidden_states=concatenate_layers([group.hidden_states for group in groups]),

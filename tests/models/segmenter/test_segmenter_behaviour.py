@@ -26,33 +26,6 @@ def build(**fields: object) -> SegmenterForSemanticSegmentation:
     return SMALL_MODELS["segmenter"].build(**fields)
 
 
-@pytest.mark.parametrize(
-    ("size", "enlarged"),
-    [((32, 32), (64, 64)), ((40, 100), (64, 160)), ((101, 40), (161, 64)), ((1, 1), (64, 64)), ((63, 200), (64, 203))],
-)
-def test_inputs_smaller_than_the_window_are_enlarged(size: tuple[int, int], enlarged: tuple[int, int]) -> None:
-    model = build(sliding_window=WINDOW)
-    pixel_values = torch.randn(2, 3, *size)
-    with torch.no_grad():
-        logits = model(pixel_values).logits
-        larger = F.interpolate(pixel_values, size=enlarged, mode="bilinear", align_corners=False)
-        expected = F.interpolate(model(larger).logits, size=size, mode="bilinear", align_corners=False)
-    torch.testing.assert_close(logits, expected)
-
-
-def test_the_rule_can_be_switched_off() -> None:
-    model = build(sliding_window=WINDOW, enlarge_to_window=False)
-    pixel_values = torch.randn(1, 3, 32, 48)
-    with torch.no_grad():
-        assert torch.equal(model(pixel_values).logits, model.forward_whole(pixel_values).logits)
-
-
-def test_training_never_enlarges() -> None:
-    model = build(sliding_window=WINDOW, drop_path_rate=0.0, decoder_dropout=0.0).train()
-    pixel_values = torch.randn(1, 3, 32, 48)
-    assert torch.equal(model(pixel_values).logits, model.forward_whole(pixel_values).logits)
-
-
 def test_a_small_photo_takes_one_resize_through_the_processor() -> None:
     """The processor's rule gives what the original computes: enlarged logits go to the photo's size at once."""
     model = build(sliding_window=WINDOW)

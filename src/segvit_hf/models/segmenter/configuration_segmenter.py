@@ -32,8 +32,7 @@ class SegmenterConfig(ViTEncoderConfig):
         semantic_loss_ignore_index (`int`, defaults to 255): Label of pixels that belong to no class.
         sliding_window (`dict`, *optional*): `{"crop_size": (height, width), "stride": (height, width)}` in pixels:
             larger inputs are run in such windows and the logits averaged. `None` runs any input whole.
-        enlarge_to_window (`bool`, defaults to `True`):
-            Whether inputs with a side shorter than the window are first enlarged, their ratio kept, until none is.
+            Photos smaller than the window are the image processor's matter (`minimum_input_short_edge`).
 
     Example:
 
@@ -62,7 +61,6 @@ class SegmenterConfig(ViTEncoderConfig):
     crop_padded_logits: bool = True
     semantic_loss_ignore_index: int = 255
     sliding_window: dict[str, Any] | list[Any] | tuple[Any, ...] | None = None
-    enlarge_to_window: bool = True
 
     def __post_init__(self, **kwargs: Any) -> None:
         if self.decoder_hidden_size is None:

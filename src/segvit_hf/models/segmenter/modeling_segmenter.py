@@ -23,7 +23,6 @@ from segvit_hf._compat import (
 )
 from segvit_hf.encoders.attention import MultiHeadAttention
 from segvit_hf.encoders.vit import ViTEncoder, ViTLayer
-from segvit_hf.image_processing_sizes import upsampled_short_edge_size
 from segvit_hf.models.segmenter.configuration_segmenter import SegmenterConfig
 from segvit_hf.models.segmenter.loss_segmenter import SegmenterLoss
 from segvit_hf.models.semantic_segmentation import SemanticSegmentationModel, SemanticSegmentationOutput
@@ -167,30 +166,6 @@ class SegmenterForSemanticSegmentation(SemanticSegmentationModel):
             size = [side * self.config.patch_size for side in logits.shape[-2:]]
         logits = F.interpolate(logits, size=size, mode="bilinear", align_corners=False)
         return logits[:, :, : input_size[0], : input_size[1]].contiguous()
-
-    def _enlarged_size(self, pixel_values: torch.Tensor) -> tuple[int, int] | None:
-        window = self.config.sliding_window
-        if not isinstance(window, dict) or not self.config.enlarge_to_window:
-            return None
-        height, width = pixel_values.shape[-2:]
-        return upsampled_short_edge_size((height, width), max(window["crop_size"]))
-
-    def _needs_windows(self, pixel_values: torch.Tensor) -> bool:
-        return super()._needs_windows(pixel_values) or self._enlarged_size(pixel_values) is not None
-
-    def _forward_windows(
-        self, pixel_values: torch.Tensor, **kwargs: Unpack[TransformersKwargs]
-    ) -> SemanticSegmentationOutput:
-        size = self._enlarged_size(pixel_values)
-        if size is None:
-            return super()._forward_windows(pixel_values, **kwargs)
-        # The short-side rule of the original's sliding window, undone before the logits are returned.
-        enlarged = F.interpolate(pixel_values, size=size, mode="bilinear", align_corners=False)
-        output = super()._forward_windows(enlarged, **kwargs)
-        logits = output.logits
-        assert logits is not None
-        output.logits = F.interpolate(logits, size=pixel_values.shape[-2:], mode="bilinear", align_corners=False)
-        return output
 
 
 __all__ = ["SegmenterForSemanticSegmentation", "SegmenterMaskTransformer"]
