@@ -23,7 +23,7 @@ _LAYER_NORM_EPS = 1e-6
 
 _CONV_MODULE_RULES = (
     rename("conv.{rest}", "convolution.{rest}"),
-    rename("bn.{rest}", "batch_norm.{rest}"),
+    rename("bn.{rest}", "norm.{rest}"),
 )
 _UP_HEAD_RULES = (
     rename("norm.{rest}", "norm.{rest}"),

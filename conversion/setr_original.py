@@ -31,19 +31,19 @@ _CLASSIFIERS_NOT_USED = (
 _UP_HEAD_RULES = (
     rename("norm.{rest}", "norm.{rest}"),
     rename("conv_{index}.{rest}", "convolutions.{index}.convolution.{rest}"),
-    rename("syncbn_fc_{index}.{rest}", "convolutions.{index}.batch_norm.{rest}"),
+    rename("syncbn_fc_{index}.{rest}", "convolutions.{index}.norm.{rest}"),
 )
 # The original counts MLA's levels from 2, as feature pyramids do.
 _MLA_RULES = (
     rename("backbone.norm_{level}.{rest}", "aggregation.norms.{level}.{rest}"),
     rename("backbone.mla.mla_p{level+2}_1x1.0.{rest}", "aggregation.projections.{level}.convolution.{rest}"),
-    rename("backbone.mla.mla_p{level+2}_1x1.1.{rest}", "aggregation.projections.{level}.batch_norm.{rest}"),
+    rename("backbone.mla.mla_p{level+2}_1x1.1.{rest}", "aggregation.projections.{level}.norm.{rest}"),
     rename("backbone.mla.mla_p{level+2}.0.{rest}", "aggregation.convolutions.{level}.convolution.{rest}"),
-    rename("backbone.mla.mla_p{level+2}.1.{rest}", "aggregation.convolutions.{level}.batch_norm.{rest}"),
+    rename("backbone.mla.mla_p{level+2}.1.{rest}", "aggregation.convolutions.{level}.norm.{rest}"),
     rename("decode_head.mlahead.head{level+2}.0.{rest}", "decoder.levels.{level}.0.convolution.{rest}"),
-    rename("decode_head.mlahead.head{level+2}.1.{rest}", "decoder.levels.{level}.0.batch_norm.{rest}"),
+    rename("decode_head.mlahead.head{level+2}.1.{rest}", "decoder.levels.{level}.0.norm.{rest}"),
     rename("decode_head.mlahead.head{level+2}.3.{rest}", "decoder.levels.{level}.1.convolution.{rest}"),
-    rename("decode_head.mlahead.head{level+2}.4.{rest}", "decoder.levels.{level}.1.batch_norm.{rest}"),
+    rename("decode_head.mlahead.head{level+2}.4.{rest}", "decoder.levels.{level}.1.norm.{rest}"),
     rename("decode_head.cls.{rest}", "decoder.classifier.{rest}"),
     rename("auxiliary_head.{head}.aux.{rest}", "auxiliary_heads.{head}.classifier.{rest}"),
 )

@@ -42,7 +42,7 @@ def test_levels_of_mla_are_counted_from_0() -> None:
     case = load_case("setr", "tiny-mla")
     report = convert_checkpoint("setr", case.state_dict(), {"model": case.arch}).report
     assert report["backbone.mla.mla_p2_1x1.0.weight"] == "aggregation.projections.0.convolution.weight"
-    assert report["backbone.mla.mla_p5.1.running_var"] == "aggregation.convolutions.3.batch_norm.running_var"
+    assert report["backbone.mla.mla_p5.1.running_var"] == "aggregation.convolutions.3.norm.running_var"
     assert report["decode_head.mlahead.head4.3.weight"] == "decoder.levels.2.1.convolution.weight"
     assert report["backbone.norm_3.bias"] == "aggregation.norms.3.bias"
 

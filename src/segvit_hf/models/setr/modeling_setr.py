@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from segvit_hf._compat import TransformersKwargs, Unpack, initialization
+from segvit_hf.encoders.convolution import NormalizedConvolution
 from segvit_hf.encoders.vit import ViTEncoder
 from segvit_hf.models.semantic_segmentation import SemanticSegmentationModel, SemanticSegmentationOutput
 from segvit_hf.models.setr.configuration_setr import SetrConfig
@@ -32,19 +33,6 @@ def upsample(feature_map: torch.Tensor, factor: int, align_corners: bool = False
 def layer_norm_map(norm: nn.Module, feature_map: torch.Tensor) -> torch.Tensor:
     """A layer norm over the channels of (batch, channels, rows, columns)."""
     return norm(feature_map.permute(0, 2, 3, 1)).permute(0, 3, 1, 2).contiguous()
-
-
-class SetrConvolution(nn.Module):
-    """Convolution, batch norm, ReLU; rows and columns stay."""
-
-    def __init__(self, in_channels: int, out_channels: int, *, kernel_size: int, bias: bool) -> None:
-        super().__init__()
-        self.convolution = nn.Conv2d(in_channels, out_channels, kernel_size, padding=kernel_size // 2, bias=bias)
-        self.batch_norm = nn.BatchNorm2d(out_channels)
-
-    def forward(self, feature_map: torch.Tensor) -> torch.Tensor:
-        """(batch, in_channels, rows, columns) -> (batch, out_channels, rows, columns)."""
-        return F.relu(self.batch_norm(self.convolution(feature_map)))
 
 
 class SetrUpsamplingHead(nn.Module):
@@ -79,7 +67,7 @@ class SetrUpsamplingHead(nn.Module):
         width = config.decoder_hidden_size
         self.norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
         self.convolutions = nn.ModuleList(
-            SetrConvolution(
+            NormalizedConvolution(
                 width if index else config.hidden_size,
                 width,
                 kernel_size=kernel_size,
@@ -110,11 +98,11 @@ class SetrMlaAggregation(nn.Module):
             nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps) for _ in range(num_levels)
         )
         self.projections = nn.ModuleList(
-            SetrConvolution(config.hidden_size, width, kernel_size=1, bias=False) for _ in range(num_levels)
+            NormalizedConvolution(config.hidden_size, width, kernel_size=1, bias=False) for _ in range(num_levels)
         )
         # In the order of the outputs, unlike the two above, which are in that of the inputs.
         self.convolutions = nn.ModuleList(
-            SetrConvolution(width, width, kernel_size=3, bias=False) for _ in range(num_levels)
+            NormalizedConvolution(width, width, kernel_size=3, bias=False) for _ in range(num_levels)
         )
 
     def forward(self, feature_maps: Sequence[torch.Tensor]) -> list[torch.Tensor]:
@@ -150,7 +138,7 @@ class SetrMlaDecoder(nn.Module):
         self.levels = nn.ModuleList(
             nn.Sequential(
                 *(
-                    SetrConvolution(
+                    NormalizedConvolution(
                         width if index else config.decoder_hidden_size,
                         width,
                         kernel_size=config.decoder_kernel_size,
