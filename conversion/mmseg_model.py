@@ -1,10 +1,33 @@
 """What the model dictionaries of mmsegmentation have in common, whatever the architecture."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from conversion.errors import ConversionError
 from conversion.original_config import OriginalFields
+
+
+def model_fields(original: Mapping[str, Any], *segmentors: str) -> OriginalFields:
+    """
+    The model dictionary of an original configuration, what names the segmentor and the initialisation already read.
+
+    Args:
+        original: `{"model": <mmseg model dict>, ...}`.
+        segmentors: Supported values of `type` beside "EncoderDecoder".
+
+    Raises:
+        ConversionError: If there is no model dictionary, or it describes another segmentor.
+    """
+    if "model" not in original:
+        raise ConversionError(
+            "The original's configuration: expected a dictionary with the key 'model' (mmsegmentation's model dict), "
+            f"found the keys {sorted(original)}."
+        )
+    model = OriginalFields(original["model"], "model")
+    for name in ("segmentor", "type"):
+        model.require(name, "EncoderDecoder", *segmentors, default="EncoderDecoder")
+    model.ignore("pretrained", "init_cfg")
+    return model
 
 
 def sliding_window(model: OriginalFields) -> dict[str, list[int]] | None:
@@ -80,4 +103,4 @@ def require_batch_norm(fields: OriginalFields, name: str = "norm_cfg") -> None:
     norm.finish()
 
 
-__all__ = ["cross_entropy_weight", "require_batch_norm", "same_for_all", "sliding_window"]
+__all__ = ["cross_entropy_weight", "model_fields", "require_batch_norm", "same_for_all", "sliding_window"]

@@ -12,7 +12,7 @@ import torch
 
 from conversion.errors import ConversionError
 from conversion.key_mapping import Rule, drop, rename, under
-from conversion.mmseg_model import sliding_window
+from conversion.mmseg_model import model_fields, sliding_window
 from conversion.mmseg_pipeline import image_processor_arguments
 from conversion.mmseg_vit import MMSEG_VIT_RULES, layer_norm_eps, mmseg_vit_configuration
 from conversion.original_config import OriginalFields
@@ -37,12 +37,10 @@ _TRANSPOSED = ("decode_head.patch_proj.weight", "decode_head.classes_proj.weight
 
 def plan_mmseg_conversion(state_dict: Mapping[str, torch.Tensor], original: Mapping[str, Any]) -> ConversionPlan:
     """As `plan_conversion` of `conversion.segmenter`, for `{"model": <mmseg model dict>, "test_pipeline": [...]}`."""
-    model = OriginalFields(original["model"], "model")
-    model.require("type", "EncoderDecoder", default="EncoderDecoder")
-    model.require("segmentor", "EncoderDecoder", default="EncoderDecoder")
+    model = model_fields(original)
     model.require("neck", None, default=None)
     model.require("auxiliary_head", None, [], default=None)
-    model.ignore("pretrained", "init_cfg", "train_cfg")
+    model.ignore("train_cfg")
     encoder = mmseg_vit_configuration(model.section("backbone"))
     decoder, num_labels = _decoder_fields(model.section("decode_head"), encoder["hidden_size"])
     window = sliding_window(model)

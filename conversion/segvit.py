@@ -8,15 +8,14 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from huggingface_hub.errors import StrictDataclassError
 
 from conversion.errors import ConversionError
 from conversion.key_mapping import Rule, drop, rename, under
-from conversion.mmseg_model import sliding_window
+from conversion.mmseg_model import model_fields, sliding_window
 from conversion.mmseg_pipeline import image_processor_arguments
 from conversion.mmseg_vit import MMSEG_VIT_RULES, mmseg_vit_configuration
 from conversion.original_config import OriginalFields
-from conversion.plan import ConversionPlan, label_arguments
+from conversion.plan import ConversionPlan, build_config, label_arguments
 from segvit_hf import SegVitConfig, SegVitForSemanticSegmentation, SegVitImageProcessor
 
 _ATM_QUERIES = "decode_head.q.weight"
@@ -120,17 +119,10 @@ def segvit_config(original: Mapping[str, Any]) -> SegVitConfig:
     Raises:
         ConversionError: If a field of `model` is missing, unknown or not supported, naming it.
     """
-    if "model" not in original:
-        raise ConversionError(
-            "SegViT's configuration: expected a dictionary with the key 'model' (mmsegmentation's model dict), found "
-            f"the keys {sorted(original)}."
-        )
-    model = OriginalFields(original["model"], "model")
-    model.require("segmentor", "EncoderDecoder", default="EncoderDecoder")
-    model.require("type", "EncoderDecoder", default="EncoderDecoder")
+    model = model_fields(original)
     model.require("neck", None, default=None)
     model.require("auxiliary_head", None, [], default=None)
-    model.ignore("pretrained", "init_cfg", "train_cfg")
+    model.ignore("train_cfg")
     encoder = mmseg_vit_configuration(model.section("backbone"))
     # SegViT's heads take every patch grid for a square, so mmsegmentation's rule (resize only when the number of
     # patches differs) never mattered in it; with other shapes, which ours accepts, it would give the wrong embeddings.
@@ -139,10 +131,7 @@ def segvit_config(original: Mapping[str, Any]) -> SegVitConfig:
     window = sliding_window(model)
     model.finish()
     labels = label_arguments(original, num_labels)
-    try:
-        return SegVitConfig(**encoder, **decoder, sliding_window=window, **labels)
-    except (ValueError, StrictDataclassError) as error:
-        raise ConversionError(f"model: the fields contradict each other. {error}") from error
+    return build_config(SegVitConfig, "model", **encoder, **decoder, sliding_window=window, **labels)
 
 
 def _decoder_configuration(head: OriginalFields, encoder_width: int) -> tuple[dict[str, Any], int]:

@@ -11,9 +11,8 @@ from typing import Any
 import torch
 
 from conversion.errors import ConversionError
-from conversion.mmseg_model import sliding_window
+from conversion.mmseg_model import model_fields, sliding_window
 from conversion.mmseg_pipeline import image_processor_arguments
-from conversion.original_config import OriginalFields
 from conversion.plan import ConversionPlan, build_config, label_arguments
 from conversion.setr_mmseg import MMSEG_HEAD_TYPES, mmseg_configuration, mmseg_rules
 from conversion.setr_original import original_configuration, original_rules
@@ -99,10 +98,8 @@ def setr_config(original: Mapping[str, Any]) -> SetrConfig:
     values = {**original["model"]}
     if values.get("test_cfg") is None:
         values["test_cfg"] = original.get("test_cfg")
-    model = OriginalFields(values, "model")
-    model.require("segmentor", "EncoderDecoder", default="EncoderDecoder")
-    model.require("type", "EncoderDecoder", default="EncoderDecoder")
-    model.ignore("pretrained", "init_cfg", "train_cfg", "data_preprocessor")
+    model = model_fields({"model": values})
+    model.ignore("train_cfg", "data_preprocessor")
     fields = mmseg_configuration(model) if layout == "mmseg" else original_configuration(model)
     fields["sliding_window"] = sliding_window(model)
     model.finish()

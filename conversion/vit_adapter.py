@@ -8,12 +8,12 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from huggingface_hub.errors import StrictDataclassError
 
 from conversion.errors import ConversionError
+from conversion.mmseg_model import model_fields
 from conversion.mmseg_pipeline import image_processor_arguments
 from conversion.original_config import OriginalFields
-from conversion.plan import ConversionPlan, label_arguments
+from conversion.plan import ConversionPlan, build_config, label_arguments
 from conversion.vit_adapter_names import vit_adapter_rules
 from segvit_hf.encoders.configuration_vit_adapter import NUM_FEATURE_MAPS
 from segvit_hf.models.vit_adapter.configuration_vit_adapter import VitAdapterConfig
@@ -67,15 +67,8 @@ def vit_adapter_config(original: Mapping[str, Any]) -> VitAdapterConfig:
     Raises:
         ConversionError: If a field of `model` is missing, unknown or not supported, naming it.
     """
-    if "model" not in original:
-        raise ConversionError(
-            "ViT-Adapter's configuration: expected a dictionary with the key 'model' (mmsegmentation's model dict), "
-            f"found the keys {sorted(original)}."
-        )
-    model = OriginalFields(original["model"], "model")
-    model.require("type", "EncoderDecoder", "EncoderDecoderMask2Former", default="EncoderDecoder")
+    model = model_fields(original, "EncoderDecoderMask2Former")
     model.require("neck", None, default=None)
-    model.ignore("pretrained", "init_cfg")
     encoder = _encoder_configuration(model.section("backbone"))
     head = model.section("decode_head")
     if head.require("type", "UPerHead", "Mask2FormerHead") == "UPerHead":
@@ -89,10 +82,7 @@ def vit_adapter_config(original: Mapping[str, Any]) -> VitAdapterConfig:
     sliding_window = _sliding_window(model)
     model.finish()
     labels = label_arguments(original, num_labels)
-    try:
-        return VitAdapterConfig(**encoder, **decoder, sliding_window=sliding_window, **labels)
-    except (ValueError, StrictDataclassError) as error:
-        raise ConversionError(f"model: the fields contradict each other. {error}") from error
+    return build_config(VitAdapterConfig, "model", **encoder, **decoder, sliding_window=sliding_window, **labels)
 
 
 def _encoder_configuration(backbone: OriginalFields) -> dict[str, Any]:

@@ -229,6 +229,21 @@ def _assert_relatively_close(
         assert abs(value - wanted) <= allowed, f"{what} {name} is {value:.8g}, expected {wanted:.8g}"
 
 
+def gradient_norms(
+    case: ReferenceCase, model: torch.nn.Module, report: Mapping[str, str]
+) -> dict[str, torch.Tensor | None]:
+    """L2 norms of the model's gradients by the original's names, through the conversion's report.
+
+    `None` for what the conversion drops, and for parameters without a gradient.
+    """
+    parameters = dict(model.named_parameters())
+    gradients = {}
+    for name in case.meta["grad_norms"]:
+        parameter = parameters.get(report[name])
+        gradients[name] = None if parameter is None else parameter.grad
+    return {name: None if gradient is None else gradient.norm() for name, gradient in gradients.items()}
+
+
 def assert_label_map_matches(
     actual: torch.Tensor | np.ndarray,
     case: ReferenceCase,

@@ -12,6 +12,7 @@ from tests.reference import (
     assert_label_map_matches,
     assert_losses_match,
     case_names,
+    gradient_norms,
     load_case,
 )
 
@@ -22,16 +23,6 @@ INFERENCE_CASES = [name for name in case_names("segmenter", "tiny-*") if name no
 
 def convert(case: ReferenceCase) -> ConvertedCheckpoint:
     return convert_checkpoint("segmenter", case.state_dict(), case.meta["variant"])
-
-
-def gradient_norms(case: ReferenceCase, converted: ConvertedCheckpoint) -> dict[str, float | None]:
-    """Norms by the original's names, through the conversion report; `None` for what the conversion drops."""
-    parameters = dict(converted.model.named_parameters())
-    norms: dict[str, float | None] = {}
-    for original_name in case.meta["grad_norms"]:
-        parameter = parameters.get(converted.report[original_name])
-        norms[original_name] = None if parameter is None else parameter.grad.norm().item()
-    return norms
 
 
 @pytest.mark.parametrize("attn_implementation", ["eager", "sdpa"])
@@ -71,7 +62,7 @@ def test_losses_and_gradients_equal_the_original(name: str) -> None:
     assert_losses_match({"total": output.loss}, {"total": case.meta["total"]})
     assert_close_to_reference(output.logits, case, "logits")
     output.loss.backward()
-    assert_gradient_norms_match(gradient_norms(case, converted), case)
+    assert_gradient_norms_match(gradient_norms(case, converted.model, converted.report), case)
 
 
 @pytest.mark.parametrize("name", case_names("segmenter", "e2e-*"))

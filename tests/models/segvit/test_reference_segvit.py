@@ -13,6 +13,7 @@ from tests.reference import (
     assert_label_map_matches,
     assert_losses_match,
     case_names,
+    gradient_norms,
     load_case,
 )
 
@@ -24,16 +25,6 @@ INFERENCE_CASES = [name for name in case_names("segvit", "tiny-*") if name not i
 def convert(case: ReferenceCase) -> ConvertedCheckpoint:
     original = {"model": case.arch, "test_pipeline": case.meta.get("protocol", {}).get("test_pipeline")}
     return convert_checkpoint("segvit", case.state_dict(), original)
-
-
-def gradient_norms(case: ReferenceCase, converted: ConvertedCheckpoint) -> dict[str, float]:
-    """Norms by the original's names, through the conversion report."""
-    parameters = dict(converted.model.named_parameters())
-    norms = {}
-    for original_name in case.meta["grad_norms"]:
-        gradient = parameters[converted.report[original_name]].grad
-        norms[original_name] = 0.0 if gradient is None else float(gradient.norm())
-    return norms
 
 
 @pytest.mark.parametrize("attn_implementation", ["eager", "sdpa"])
@@ -62,7 +53,7 @@ def test_losses_and_gradients_equal_the_original(name: str) -> None:
     assert_losses_match(output.losses, expected)
     assert_losses_match({"total": output.loss}, {"total": case.meta["total"]})
     output.loss.backward()
-    assert_gradient_norms_match(gradient_norms(case, converted), case)
+    assert_gradient_norms_match(gradient_norms(case, converted.model, converted.report), case)
 
 
 @pytest.mark.parametrize("name", TRAINING_CASES)
@@ -88,7 +79,7 @@ def test_training_on_a_part_of_the_tokens_equals_the_original(name: str) -> None
     losses = model.loss(outputs, ignore_dropped_patches(case.labels(), kept_tokens, patch_size=16, ignore_index=255))
     assert_losses_match(losses, {key: value for key, value in case.meta["losses"].items() if "loss" in key})
     sum(losses.values()).backward()
-    assert_gradient_norms_match(gradient_norms(case, converted), case)
+    assert_gradient_norms_match(gradient_norms(case, converted.model, converted.report), case)
 
 
 def assert_decoder_outputs(

@@ -13,6 +13,7 @@ from tests.reference import (
     assert_label_map_matches,
     assert_losses_match,
     case_names,
+    gradient_norms,
     load_case,
 )
 
@@ -75,9 +76,7 @@ def test_losses_and_gradients_equal_the_original(name: str) -> None:
     recorded = {key: value for key, value in case.meta["losses"].items() if "loss" in key}
     assert_losses_match({"loss": output.loss, **output.losses}, recorded)
     output.loss.backward()
-    parameters = dict(converted.model.named_parameters())
-    norms = {key: parameters[converted.report[key]].grad.norm() for key in case.meta["grad_norms"]}
-    assert_gradient_norms_match(norms, case)
+    assert_gradient_norms_match(gradient_norms(case, converted.model, converted.report), case)
 
 
 def test_mla_never_shows_its_class_token_to_the_encoder() -> None:

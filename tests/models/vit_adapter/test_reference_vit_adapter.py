@@ -19,6 +19,7 @@ from tests.reference import (
     assert_label_map_matches,
     assert_losses_match,
     case_names,
+    gradient_norms,
     load_case,
 )
 
@@ -94,9 +95,7 @@ def test_losses_and_gradients_equal_the_original(name: str, monkeypatch: pytest.
     assert_losses_match(output.losses, {key: value for key, value in case.meta["losses"].items() if "loss" in key})
     assert_losses_match({"total": output.loss}, {"total": case.meta["loss_total"]})
     output.loss.backward()
-    parameters = dict(converted.model.named_parameters())
-    norms = {name: parameters[converted.report[name]].grad.norm() for name in case.meta["grad_norms"]}
-    assert_gradient_norms_match(norms, case)
+    assert_gradient_norms_match(gradient_norms(case, converted.model, converted.report), case)
 
 
 @pytest.mark.parametrize("name", MATCHING_CASES)
