@@ -11,6 +11,27 @@ _PIXEL_MAXIMUM = 255
 _NEUTRAL_STEPS = ("RandomFlip", "ImageToTensor", "DefaultFormatBundle", "Collect")
 
 
+def original_processor_arguments(original: Mapping[str, Any], **without: Any) -> dict[str, Any]:
+    """
+    What an original configuration says of its image processor.
+
+    Args:
+        original: `reduce_zero_label` (whether label 0 of the data set's maps means "no class") and `test_pipeline` are
+            read; both are optional.
+        without: Fields to set where a pipeline that is given does without the step, unlike our defaults.
+
+    Returns:
+        `do_reduce_labels`, and what `image_processor_arguments` reads from the pipeline.
+
+    Raises:
+        ConversionError: If a step or a setting of the pipeline is not supported, naming it.
+    """
+    arguments: dict[str, Any] = {"do_reduce_labels": bool(original.get("reduce_zero_label", False))}
+    if original.get("test_pipeline"):
+        arguments.update({**without, **image_processor_arguments(original["test_pipeline"])})
+    return arguments
+
+
 def image_processor_arguments(test_pipeline: Any) -> dict[str, Any]:
     """
     What an image processor needs to resize and normalise as a `test_pipeline` of mmsegmentation 0.x does.
@@ -133,4 +154,4 @@ def _steps(values: Any, where: str) -> list[OriginalFields]:
     return [OriginalFields(step, f"{where}[{index}]") for index, step in enumerate(values)]
 
 
-__all__ = ["image_processor_arguments"]
+__all__ = ["image_processor_arguments", "original_processor_arguments"]

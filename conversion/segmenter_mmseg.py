@@ -13,7 +13,7 @@ import torch
 from conversion.errors import ConversionError
 from conversion.key_mapping import Rule, drop, rename, under
 from conversion.mmseg_model import model_fields, sliding_window
-from conversion.mmseg_pipeline import image_processor_arguments
+from conversion.mmseg_pipeline import original_processor_arguments
 from conversion.mmseg_vit import MMSEG_VIT_RULES, layer_norm_eps, mmseg_vit_configuration
 from conversion.original_config import OriginalFields
 from conversion.plan import ConversionPlan, build_config, label_arguments
@@ -54,9 +54,7 @@ def plan_mmseg_conversion(state_dict: Mapping[str, torch.Tensor], original: Mapp
         sliding_window=window,
         **label_arguments(original, num_labels),
     )
-    arguments: dict[str, Any] = {"do_resize": True, "do_reduce_labels": bool(original.get("reduce_zero_label", False))}
-    if original.get("test_pipeline"):
-        arguments.update(image_processor_arguments(original["test_pipeline"]))
+    arguments = {"do_resize": True, **original_processor_arguments(original)}
     is_linear = config.decoder_type == "linear"
     transforms: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {}
     if is_linear:

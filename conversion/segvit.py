@@ -12,7 +12,7 @@ import torch
 from conversion.errors import ConversionError
 from conversion.key_mapping import Rule, drop, rename, under
 from conversion.mmseg_model import model_fields, sliding_window
-from conversion.mmseg_pipeline import image_processor_arguments
+from conversion.mmseg_pipeline import original_processor_arguments
 from conversion.mmseg_vit import MMSEG_VIT_RULES, mmseg_vit_configuration
 from conversion.original_config import OriginalFields
 from conversion.plan import ConversionPlan, build_config, label_arguments
@@ -98,13 +98,10 @@ def plan_conversion(state_dict: Mapping[str, torch.Tensor], original: Mapping[st
     """
     config = segvit_config(original)
     _check_head(config, state_dict)
-    arguments: dict[str, Any] = {"do_reduce_labels": bool(original.get("reduce_zero_label", False))}
-    if original.get("test_pipeline"):
-        arguments.update(image_processor_arguments(original["test_pipeline"]))
     return ConversionPlan(
         config=config,
         model_class=SegVitForSemanticSegmentation,
-        image_processor=SegVitImageProcessor(**arguments),
+        image_processor=SegVitImageProcessor(**original_processor_arguments(original)),
         rules=SHRUNK_RULES if config.use_token_pyramid else ATM_RULES,
     )
 

@@ -12,7 +12,7 @@ import torch
 
 from conversion.errors import ConversionError
 from conversion.mmseg_model import model_fields, sliding_window
-from conversion.mmseg_pipeline import image_processor_arguments
+from conversion.mmseg_pipeline import image_processor_arguments, original_processor_arguments
 from conversion.plan import ConversionPlan, build_config, label_arguments
 from conversion.setr_mmseg import MMSEG_HEAD_TYPES, mmseg_configuration, mmseg_rules
 from conversion.setr_original import original_configuration, original_rules
@@ -48,9 +48,7 @@ def plan_conversion(state_dict: Mapping[str, torch.Tensor], original: Mapping[st
             f"The configuration has {config.num_labels} classes (model.decode_head.num_classes), the weights have "
             f"{found} (rows of {_CLASSIFIER})."
         )
-    arguments: dict[str, Any] = {"do_reduce_labels": bool(original.get("reduce_zero_label", False))}
-    if original.get("test_pipeline"):
-        arguments.update(image_processor_arguments(original["test_pipeline"]))
+    arguments = original_processor_arguments(original)
     if original.get("multi_scale_test_pipeline"):
         multi_scale = image_processor_arguments(original["multi_scale_test_pipeline"])
         arguments["multi_scale_minimum_short_edge"] = multi_scale.get("minimum_short_edge")

@@ -11,7 +11,7 @@ import torch
 
 from conversion.errors import ConversionError
 from conversion.mmseg_model import model_fields
-from conversion.mmseg_pipeline import image_processor_arguments
+from conversion.mmseg_pipeline import original_processor_arguments
 from conversion.original_config import OriginalFields
 from conversion.plan import ConversionPlan, build_config, label_arguments
 from conversion.vit_adapter_names import vit_adapter_rules
@@ -41,10 +41,8 @@ def plan_conversion(state_dict: Mapping[str, torch.Tensor], original: Mapping[st
     """
     config = vit_adapter_config(original)
     _check_head(config, state_dict)
-    arguments: dict[str, Any] = {"do_reduce_labels": bool(original.get("reduce_zero_label", False))}
-    if original.get("test_pipeline"):
-        # Our default is the second resize, which Cityscapes' pipeline does without.
-        arguments.update({"size_divisor": None, **image_processor_arguments(original["test_pipeline"])})
+    # Our default is the second resize, which Cityscapes' pipeline does without.
+    arguments = original_processor_arguments(original, size_divisor=None)
     return ConversionPlan(
         config=config,
         model_class=VitAdapterForSemanticSegmentation,

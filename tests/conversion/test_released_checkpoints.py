@@ -1,7 +1,5 @@
 """Every released SegViT checkpoint: its preset, its configuration, and what becomes of every entry of its file."""
 
-from typing import Any
-
 import pytest
 import torch
 
@@ -15,6 +13,7 @@ from conversion.released_checkpoints import (
 )
 from conversion.released_segvit import SEGVIT_CHECKPOINTS
 from segvit_hf.data.label_sets import get_label_set
+from tests.conversion.nested_values import assert_is_part_of
 from tests.reference import ReferenceCase, case_names, load_case
 
 MANIFESTS = case_names("segvit", "full-*")
@@ -28,19 +27,6 @@ def preset_of(case: ReferenceCase) -> ReleasedCheckpoint:
         if checkpoint.file_name == case.meta["released_file"] and checkpoint.num_labels == num_classes
     ]
     return preset
-
-
-def assert_is_part_of(part: Any, whole: Any, where: str) -> None:
-    if isinstance(part, dict):
-        for key, value in part.items():
-            assert key in whole, f"{where}.{key}"
-            assert_is_part_of(value, whole[key], f"{where}.{key}")
-    elif isinstance(part, (list, tuple)):
-        assert len(part) == len(whole), where
-        for index, (value, other) in enumerate(zip(part, whole, strict=True)):
-            assert_is_part_of(value, other, f"{where}[{index}]")
-    else:
-        assert part == whole, where
 
 
 def test_every_manifest_has_its_preset_and_every_preset_its_manifest() -> None:

@@ -12,6 +12,7 @@ from conversion.errors import ConversionError
 from conversion.key_mapping import match_keys
 from conversion.released_checkpoints import RELEASED_CHECKPOINTS, ReleasedCheckpoint, get_released_checkpoint
 from segvit_hf.data.label_sets import get_label_set
+from tests.conversion.nested_values import assert_is_part_of
 from tests.reference import case_names, load_case
 
 MANIFESTS = case_names("setr", "full-*")
@@ -26,19 +27,6 @@ def preset_of(row: dict[str, Any]) -> ReleasedCheckpoint:
     stem = row["config"].removeprefix("configs/SETR/").removesuffix(".py")
     (preset,) = [preset for preset in ORIGINAL_PRESETS if preset.file_name == f"{stem}.pth"]
     return preset
-
-
-def assert_is_part_of(part: Any, whole: Any, where: str) -> None:
-    if isinstance(part, dict):
-        for key, value in part.items():
-            assert key in whole, f"{where}.{key}"
-            assert_is_part_of(value, whole[key], f"{where}.{key}")
-    elif isinstance(part, (list, tuple)):
-        assert len(part) == len(whole), where
-        for index, (value, other) in enumerate(zip(part, whole, strict=True)):
-            assert_is_part_of(value, other, f"{where}[{index}]")
-    else:
-        assert part == whole, where
 
 
 def test_every_row_of_the_originals_tables_is_a_preset() -> None:

@@ -82,6 +82,19 @@ def attend(
     return output.reshape(batch_size, num_queries, width), probabilities
 
 
+class SelectableAttention:
+    """
+    Mixin, in front of `PreTrainedModel`, of models whose attentions all go through `attend`.
+
+    transformers lets a model's attention implementation be changed only where it finds its attention interface in the
+    source of the model's own file; ours is called in this one.
+    """
+
+    @classmethod
+    def _can_set_attn_implementation(cls) -> bool:
+        return True
+
+
 class MultiHeadAttention(nn.Module):
     """
     Attention of tokens among themselves, or of `query_states` over `hidden_states`.
@@ -151,4 +164,4 @@ class MultiHeadAttention(nn.Module):
         return self.proj(output), probabilities
 
 
-__all__ = ["MultiHeadAttention", "attend", "eager_attention_forward"]
+__all__ = ["MultiHeadAttention", "SelectableAttention", "attend", "eager_attention_forward"]

@@ -22,7 +22,7 @@ from segvit_hf._compat import (
     initialization,
     merge_with_config_defaults,
 )
-from segvit_hf.encoders.attention import MultiHeadAttention
+from segvit_hf.encoders.attention import MultiHeadAttention, SelectableAttention
 from segvit_hf.encoders.beit import BeitAttention, relative_positions
 from segvit_hf.encoders.configuration_vit import ViTEncoderConfig
 from segvit_hf.encoders.drop_path import DropPath
@@ -206,7 +206,7 @@ def every_second_token(
     return torch.cat([prefix, patches.flatten(1, 2)], dim=1), grid
 
 
-class ViTEncoder(PreTrainedModel):
+class ViTEncoder(SelectableAttention, PreTrainedModel):
     """A plain ViT that returns the outputs of chosen layers as feature maps."""
 
     config: ViTEncoderConfig
@@ -230,10 +230,6 @@ class ViTEncoder(PreTrainedModel):
         if config.use_final_norm:
             self.norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
         self.post_init()
-
-    @classmethod
-    def _can_set_attn_implementation(cls) -> bool:
-        return True  # transformers searches this file's source for its attention interface; attention.py calls it
 
     def get_input_embeddings(self) -> nn.Module:
         return self.embeddings.patch_embeddings

@@ -9,6 +9,7 @@ from transformers import PreTrainedModel
 from transformers.utils import ModelOutput
 
 from segvit_hf._compat import TransformersKwargs, Unpack, can_return_tuple
+from segvit_hf.encoders.attention import SelectableAttention
 from segvit_hf.encoders.vit import ViTEncoder
 from segvit_hf.inference.sliding_window import sliding_window_logits
 from segvit_hf.models.sliding_window_config import validated_sliding_window
@@ -45,7 +46,7 @@ def concatenate_layers(
     return tuple(torch.cat(layers) for layers in zip(*present, strict=True)) if present else None
 
 
-class SemanticSegmentationModel(PreTrainedModel):
+class SemanticSegmentationModel(SelectableAttention, PreTrainedModel):
     """
     Base of the architectures. A subclass builds an encoder, a decoder and a loss, and implements `forward_whole`.
     """
@@ -59,12 +60,6 @@ class SemanticSegmentationModel(PreTrainedModel):
     _supports_sdpa = True
 
     encoder: ViTEncoder
-
-    @classmethod
-    def _can_set_attn_implementation(cls) -> bool:
-        # transformers looks for its attention interface in the source of the model's own file; ours is called in
-        # encoders/attention.py, by every attention of every architecture.
-        return True
 
     def get_input_embeddings(self) -> nn.Module:
         return self.encoder.get_input_embeddings()

@@ -21,7 +21,7 @@ from segvit_hf._compat import (
     initialization,
     merge_with_config_defaults,
 )
-from segvit_hf.encoders.attention import MultiHeadAttention
+from segvit_hf.encoders.attention import MultiHeadAttention, SelectableAttention
 from segvit_hf.encoders.vit import ViTEncoder, ViTLayer
 from segvit_hf.models.segmenter.configuration_segmenter import SegmenterConfig
 from segvit_hf.models.segmenter.loss_segmenter import SegmenterLoss
@@ -56,7 +56,7 @@ class SegmenterLinearDecoder(nn.Module):
         return SegmenterDecoderOutput(logits=self.head(feature_map.permute(0, 2, 3, 1)).permute(0, 3, 1, 2))
 
 
-class SegmenterMaskTransformer(PreTrainedModel):
+class SegmenterMaskTransformer(SelectableAttention, PreTrainedModel):
     """Compares every patch with one embedding per class, after joint transformer layers."""
 
     config: SegmenterConfig
@@ -92,10 +92,6 @@ class SegmenterMaskTransformer(PreTrainedModel):
         self.class_projection = nn.Parameter(torch.zeros(width, width))
         self.mask_norm = nn.LayerNorm(num_labels, eps=LAYER_NORM_EPS)
         self.post_init()
-
-    @classmethod
-    def _can_set_attn_implementation(cls) -> bool:
-        return True  # transformers searches this file's source for its attention interface; attention.py calls it
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:

@@ -18,6 +18,7 @@ from segvit_hf._compat import (
     can_return_tuple,
     initialization,
 )
+from segvit_hf.encoders.attention import SelectableAttention
 from segvit_hf.encoders.convolution import reset_convolution
 from segvit_hf.encoders.deformable_attention import MultiScaleDeformableAttention
 from segvit_hf.encoders.vit_adapter import SIZE_DIVISOR, VitAdapterEncoder
@@ -115,7 +116,7 @@ class VitAdapterForSemanticSegmentation(SemanticSegmentationModel):
         )
 
 
-class VitAdapterBackbone(BackboneMixin, PreTrainedModel):
+class VitAdapterBackbone(SelectableAttention, BackboneMixin, PreTrainedModel):
     """
     ViT-Adapter's encoder as a backbone: feature maps `"stage1"` to `"stage4"`, strides 4, 8, 16 and 32, and `"stem"`.
 
@@ -137,10 +138,6 @@ class VitAdapterBackbone(BackboneMixin, PreTrainedModel):
         self.num_features = [config.hidden_size] * len(config.stage_names)
         self.encoder = VitAdapterEncoder(config)
         self.post_init()
-
-    @classmethod
-    def _can_set_attn_implementation(cls) -> bool:
-        return True  # as of the encoder
 
     def get_input_embeddings(self) -> nn.Module:
         return self.encoder.get_input_embeddings()
