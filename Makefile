@@ -32,7 +32,7 @@ $(STAMP): pyproject.toml
 
 demo: export OMP_NUM_THREADS := $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
 demo: $(STAMP)
-	$(BIN)/python -m training.demo
+	$(BIN)/python -m segvit_hf.training.demo
 
 test: $(STAMP)
 	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal $(PYTEST_ARGUMENTS)

@@ -12,7 +12,7 @@ from segvit_hf import SegmenterConfig, SegmenterForSemanticSegmentation, Segment
 CLASSES = ("sky", "road", "tree", "house", "person")
 WINDOW = 32
 
-AddParser = Callable[["argparse._SubParsersAction[argparse.ArgumentParser]"], None]
+AddArguments = Callable[[argparse.ArgumentParser], None]
 
 
 @pytest.fixture(scope="session")
@@ -37,12 +37,12 @@ def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def run_command() -> Callable[..., int]:
-    """Parses words and runs the command that `add_parser` adds, as `segvit-hf` does."""
+    """Parses words and runs the command whose arguments `add_arguments` adds, as `segvit-hf` does."""
 
-    def run(add_parser: AddParser, *words: object) -> int:
+    def run(add_arguments: AddArguments, *words: object) -> int:
         parser = argparse.ArgumentParser(prog="segvit-hf")
         parser.add_argument("--traceback", action="store_true")
-        add_parser(parser.add_subparsers())
+        add_arguments(parser)
         arguments = parser.parse_args([str(word) for word in words])
         return arguments.run(arguments)
 

@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 
 from segvit_hf import SegmenterForSemanticSegmentation, SegmenterImageProcessor
-from segvit_hf.cli.attention import add_parser, whole_patches
-from segvit_hf.visualization.attention_maps import attention_maps
+from segvit_hf.cli.attention import add_arguments, whole_patches
+from segvit_hf.inference.attention_maps import attention_maps
 from segvit_hf.visualization.attention_pictures import map_picture
 from tests.cli.conftest import CLASSES
 from tests.reference import FIXTURES
@@ -34,7 +34,7 @@ def expected_maps(model_folder: Path, **query: object) -> np.ndarray:
 @pytest.mark.parametrize("part", ["encoder", "decoder"])
 def test_maps_of_a_patch(part: str, model_folder: Path, tmp_path: Path, run_command: RunCommand) -> None:
     words = ["--layer", 1, "--patch", "5,2", "--output", tmp_path]
-    assert run_command(add_parser, "attention", model_folder, PHOTO, f"--{part}", *words) == 0
+    assert run_command(add_arguments, model_folder, PHOTO, f"--{part}", *words) == 0
     folder = tmp_path / f"{part}_layer_1" / "patch_5_2"
     maps = expected_maps(model_folder, part=part, layer=1, patch=(5, 2))
     heads = [f"head_{head:02d}.png" for head in range(len(maps))]
@@ -52,7 +52,7 @@ def test_maps_of_a_patch(part: str, model_folder: Path, tmp_path: Path, run_comm
 
 
 def test_maps_of_the_class_token(model_folder: Path, tmp_path: Path, run_command: RunCommand) -> None:
-    assert run_command(add_parser, "attention", model_folder, PHOTO, "--cls", "--output", tmp_path) == 0
+    assert run_command(add_arguments, model_folder, PHOTO, "--cls", "--output", tmp_path) == 0
     folder = tmp_path / "encoder_layer_0" / "cls"
     maps = expected_maps(model_folder)
     expected = np.asarray(map_picture(maps[:, 0].mean(0), 8))
@@ -61,7 +61,7 @@ def test_maps_of_the_class_token(model_folder: Path, tmp_path: Path, run_command
 
 def test_maps_of_every_class_embedding(model_folder: Path, tmp_path: Path, run_command: RunCommand) -> None:
     words = ["--decoder", "--layer", 0, "--cls", "--output", tmp_path]
-    assert run_command(add_parser, "attention", model_folder, PHOTO, *words) == 0
+    assert run_command(add_arguments, model_folder, PHOTO, *words) == 0
     folder = tmp_path / "decoder_layer_0"
     names = [f"class_{index:03d}_{name}" for index, name in enumerate(CLASSES)]
     assert sorted(path.name for path in folder.iterdir()) == [*names, "overview.png"]
@@ -73,7 +73,7 @@ def test_maps_of_every_class_embedding(model_folder: Path, tmp_path: Path, run_c
 
 def test_chosen_classes_only(model_folder: Path, tmp_path: Path, run_command: RunCommand) -> None:
     words = ["--decoder", "--cls", "--classes", "tree,0", "--output", tmp_path]
-    assert run_command(add_parser, "attention", model_folder, PHOTO, *words) == 0
+    assert run_command(add_arguments, model_folder, PHOTO, *words) == 0
     found = sorted(path.name for path in (tmp_path / "decoder_layer_0").iterdir())
     assert found == ["class_000_sky", "class_002_tree", "overview.png"]
 
@@ -104,7 +104,7 @@ def test_wrong_arguments_are_named(
     words: list[str], message: str, model_folder: Path, tmp_path: Path, run_command: RunCommand
 ) -> None:
     with pytest.raises(ValueError, match=message):
-        run_command(add_parser, "attention", model_folder, PHOTO, *words, "--output", tmp_path / "out")
+        run_command(add_arguments, model_folder, PHOTO, *words, "--output", tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
@@ -113,5 +113,5 @@ def test_wrong_usage_exits_with_2(
     words: list[str], model_folder: Path, tmp_path: Path, run_command: RunCommand
 ) -> None:
     with pytest.raises(SystemExit) as exit_:
-        run_command(add_parser, "attention", model_folder, PHOTO, *words, "--output", tmp_path)
+        run_command(add_arguments, model_folder, PHOTO, *words, "--output", tmp_path)
     assert exit_.value.code == 2

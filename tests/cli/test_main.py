@@ -1,21 +1,17 @@
-"""The entry of `segvit-hf`: discovery of commands, exit statuses, messages."""
+"""The entry of `segvit-hf`: commands are imported when asked for, exit statuses, messages."""
 
-import argparse
 import subprocess
 import sys
-from collections.abc import Callable
-from importlib.metadata import EntryPoint
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from segvit_hf import __version__
 from segvit_hf.cli import main as program
 
-COMMANDS = """
-def add_parser(subparsers):
-    parser = subparsers.add_parser("greet", help="say hello")
+REAL_COMMANDS = dict(program.COMMANDS)
+COMMAND = """
+def add_arguments(parser):
     parser.add_argument("name")
     parser.set_defaults(run=run)
 
@@ -30,71 +26,47 @@ def run(arguments):
     return 0
 """
 
-Register = Callable[..., None]
 
-
-@pytest.fixture
-def register(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Register:
-    """Registers `name="module:function"` as the only commands."""
-    (tmp_path / "greeting_commands.py").write_text(COMMANDS)
-    (tmp_path / "needs_a_package.py").write_text("import a_package_that_is_missing\n")
+@pytest.fixture(autouse=True)
+def _one_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "greeting_command.py").write_text(COMMAND)
     monkeypatch.syspath_prepend(str(tmp_path))
-
-    def register(**commands: str) -> None:
-        found = [EntryPoint(name, value, program.COMMAND_GROUP) for name, value in commands.items()]
-
-        def entry_points(group: str) -> list[EntryPoint]:
-            assert group == "segvit_hf.commands"
-            return found
-
-        monkeypatch.setattr(program, "entry_points", entry_points)
-
-    return register
+    monkeypatch.setattr(program, "COMMANDS", {"greet": ("greeting_command", "say hello")})
 
 
-GREET = "greeting_commands:add_parser"
-
-
-def test_a_registered_command_runs(register: Register, capsys: pytest.CaptureFixture[str]) -> None:
-    register(greet=GREET)
+def test_a_command_runs(capsys: pytest.CaptureFixture[str]) -> None:
     assert program.main(["greet", "world"]) == 0
     assert capsys.readouterr().out == "hello world\n"
 
 
-def test_errors_are_one_message_without_traceback(register: Register, capsys: pytest.CaptureFixture[str]) -> None:
-    register(greet=GREET)
+def test_errors_are_one_message_without_traceback(capsys: pytest.CaptureFixture[str]) -> None:
     assert program.main(["greet", "nobody"]) == 1
     assert capsys.readouterr().err == "segvit-hf: expected a name, found nobody\n"
 
 
-def test_the_traceback_is_shown_when_asked_for(register: Register, capsys: pytest.CaptureFixture[str]) -> None:
-    register(greet=GREET)
+def test_the_traceback_is_shown_when_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
     assert program.main(["--traceback", "greet", "nobody"]) == 1
     assert "Traceback" in capsys.readouterr().err
 
 
-def test_programming_errors_are_not_hidden(register: Register) -> None:
-    register(greet=GREET)
+def test_programming_errors_are_not_hidden() -> None:
     with pytest.raises(KeyError):
         program.main(["greet", "bug"])
 
 
-def test_an_interrupt_exits_with_130(register: Register, capsys: pytest.CaptureFixture[str]) -> None:
-    register(greet=GREET)
+def test_an_interrupt_exits_with_130(capsys: pytest.CaptureFixture[str]) -> None:
     assert program.main(["greet", "stop"]) == 130
     assert "interrupted" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("words", [["greet"], ["greet", "a", "b"], ["unknown"], ["--unknown"]])
-def test_wrong_usage_exits_with_2(register: Register, words: list[str]) -> None:
-    register(greet=GREET)
+def test_wrong_usage_exits_with_2(words: list[str]) -> None:
     with pytest.raises(SystemExit) as exit_:
         program.main(words)
     assert exit_.value.code == 2
 
 
-def test_no_command_shows_the_help(register: Register, capsys: pytest.CaptureFixture[str]) -> None:
-    register(greet=GREET)
+def test_no_command_shows_the_help(capsys: pytest.CaptureFixture[str]) -> None:
     assert program.main([]) == 2
     assert "say hello" in capsys.readouterr().err
 
@@ -106,40 +78,24 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == f"segvit-hf {__version__}\n"
 
 
-@pytest.mark.parametrize("words", [["train"], ["train", "--lr", "1"]])
-def test_a_command_whose_package_is_missing_says_which(
-    register: Register, capsys: pytest.CaptureFixture[str], words: list[str]
+def test_only_the_module_of_the_command_is_imported(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(program.COMMANDS, "broken", ("a_module_that_is_missing", "cannot be imported"))
+    assert program.main(["greet", "world"]) == 0
+    with pytest.raises(ModuleNotFoundError):
+        program.main(["broken"])
+
+
+@pytest.mark.parametrize("name", REAL_COMMANDS)
+def test_every_command_explains_itself(
+    name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    register(train="needs_a_package:add_parser", greet=GREET)
-    assert program.main(words) == 1
-    message = capsys.readouterr().err
-    assert "`segvit-hf train` is not available" in message
-    assert "'a_package_that_is_missing'" in message
-    assert program.main(["greet", "world"]) == 0  # the others still work
-
-
-def test_the_help_mentions_commands_that_are_not_available(
-    register: Register, capsys: pytest.CaptureFixture[str]
-) -> None:
-    register(train="needs_a_package:add_parser")
-    with pytest.raises(SystemExit):
-        program.main(["--help"])
-    assert "train: not available" in capsys.readouterr().out
-
-
-def test_without_any_command_the_help_says_to_install(register: Register, capsys: pytest.CaptureFixture[str]) -> None:
-    register()
-    assert program.main([]) == 2
-    assert "install the package first" in " ".join(capsys.readouterr().err.split())
-
-
-def test_commands_are_functions_that_take_the_subparsers(register: Register) -> None:
-    register(greet=GREET)
-    parser, unavailable = program.build_parser()
-    assert isinstance(parser, argparse.ArgumentParser)
-    assert unavailable == {}
-    arguments: Any = parser.parse_args(["greet", "you"])
-    assert arguments.name == "you"
+    monkeypatch.setattr(program, "COMMANDS", REAL_COMMANDS)
+    with pytest.raises(SystemExit) as exit_:
+        program.main([name, "--help"])
+    assert exit_.value.code == 0
+    output = capsys.readouterr().out
+    assert output.startswith(f"usage: segvit-hf {name} ")
+    assert "--" in output
 
 
 def test_it_runs_as_a_module() -> None:

@@ -10,7 +10,7 @@ from PIL import Image
 from segvit_hf import SegmenterForSemanticSegmentation, SegmenterImageProcessor, segment
 from segvit_hf.cli.model_loading import LoadedModel
 from segvit_hf.cli.photo_segmenter import MAX_LOGITS, PhotoSegmenter
-from segvit_hf.cli.predict import add_parser
+from segvit_hf.cli.predict import add_arguments
 from tests.cli.conftest import CLASSES
 from tests.reference import FIXTURES
 
@@ -51,7 +51,7 @@ def expected_label_map(model_folder: Path, photo: Path, **protocol: object) -> n
 
 
 def test_labels_are_those_of_segment(model_folder: Path, photo: Path, tmp_path: Path, run_command: RunCommand) -> None:
-    assert run_command(add_parser, "predict", model_folder, photo, tmp_path / "ids.png", "--save", "labels") == 0
+    assert run_command(add_arguments, model_folder, photo, tmp_path / "ids.png", "--save", "labels") == 0
     with Image.open(tmp_path / "ids.png") as ids:
         assert ids.mode == "L"
         np.testing.assert_array_equal(np.asarray(ids), expected_label_map(model_folder, photo))
@@ -61,7 +61,7 @@ def test_scales_size_and_flip_are_those_of_segment(
     model_folder: Path, photo: Path, tmp_path: Path, run_command: RunCommand
 ) -> None:
     words = ["--save", "labels", "--size", 40, 160, "--scales", 0.5, 1, "--flip"]
-    assert run_command(add_parser, "predict", model_folder, photo, tmp_path / "ids.png", *words) == 0
+    assert run_command(add_arguments, model_folder, photo, tmp_path / "ids.png", *words) == 0
     model = SegmenterForSemanticSegmentation.from_pretrained(model_folder)
     image_processor = SegmenterImageProcessor.from_pretrained(
         model_folder, do_resize=True, size={"shortest_edge": 40, "longest_edge": 160}
@@ -77,14 +77,14 @@ def test_an_overlay_shows_the_photo_the_colours_and_a_legend(
     palette = tmp_path / "classes.txt"
     palette.write_text("".join(f"{name} {10 * index} 250 {index}\n" for index, name in enumerate(CLASSES)))
     words = ["--palette", palette, "--alpha", 1]
-    assert run_command(add_parser, "predict", model_folder, photo, tmp_path / "out", *words) == 0
+    assert run_command(add_arguments, model_folder, photo, tmp_path / "out", *words) == 0
     label_map = expected_label_map(model_folder, photo)
     with Image.open(tmp_path / "out" / "cup.png") as picture:
         pixels = np.asarray(picture.convert("RGB"))
     assert pixels.shape[1] > 75  # the legend stands beside the photo
     np.testing.assert_array_equal(pixels[:50, :75, 0], 10 * label_map)
     assert (pixels[:50, :75, 1] == 250).all()
-    assert run_command(add_parser, "predict", model_folder, photo, tmp_path / "out", *words, "--no-legend") == 0
+    assert run_command(add_arguments, model_folder, photo, tmp_path / "out", *words, "--no-legend") == 0
     with Image.open(tmp_path / "out" / "cup.png") as picture:
         assert picture.size == (75, 50)
 
@@ -93,7 +93,7 @@ def test_an_overlay_shows_the_photo_the_colours_and_a_legend(
 def test_the_palettes_of_the_data_sets_are_known(
     name: str, model_folder: Path, photo: Path, tmp_path: Path, run_command: RunCommand
 ) -> None:
-    assert run_command(add_parser, "predict", model_folder, photo, tmp_path / "out", "--palette", name) == 0
+    assert run_command(add_arguments, model_folder, photo, tmp_path / "out", "--palette", name) == 0
 
 
 def test_a_folder_with_unreadable_files_is_done_and_reported(
@@ -103,7 +103,7 @@ def test_a_folder_with_unreadable_files_is_done_and_reported(
     run_command: RunCommand,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    status = run_command(add_parser, "predict", model_folder, mixed_folder, tmp_path / "out", "--save", "both")
+    status = run_command(add_arguments, model_folder, mixed_folder, tmp_path / "out", "--save", "both")
     assert status == 1
     written = {
         kind: sorted(
@@ -129,7 +129,7 @@ def test_all_is_well_without_unreadable_files(
         (mixed_folder / name).unlink()
     # The output lies below the input: what is there is no input of a second run.
     for _ in range(2):
-        assert run_command(add_parser, "predict", model_folder, mixed_folder, mixed_folder / "out", "--quiet") == 0
+        assert run_command(add_arguments, model_folder, mixed_folder, mixed_folder / "out", "--quiet") == 0
         assert "5 photos segmented" in capsys.readouterr().out
 
 
@@ -137,7 +137,7 @@ def test_one_pixel_gets_one_label(model_folder: Path, tmp_path: Path, run_comman
     Image.new("RGB", (1, 1), (10, 200, 30)).save(tmp_path / "pixel.png")
     assert (
         run_command(
-            add_parser, "predict", model_folder, tmp_path / "pixel.png", tmp_path / "out.png", "--save", "labels"
+            add_arguments, model_folder, tmp_path / "pixel.png", tmp_path / "out.png", "--save", "labels"
         )
         == 0
     )
@@ -153,7 +153,7 @@ def test_a_photo_lies_as_its_exif_orientation_says(
     Image.open(photo).save(tmp_path / "turned.jpg", exif=exif)
     assert (
         run_command(
-            add_parser, "predict", model_folder, tmp_path / "turned.jpg", tmp_path / "ids.png", "--save", "labels"
+            add_arguments, model_folder, tmp_path / "turned.jpg", tmp_path / "ids.png", "--save", "labels"
         )
         == 0
     )
@@ -165,7 +165,7 @@ def test_large_photos_are_segmented_at_a_smaller_size(
     model_folder: Path, photo: Path, tmp_path: Path, run_command: RunCommand, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = ["--save", "labels", "--max-side", 50]
-    assert run_command(add_parser, "predict", model_folder, photo, tmp_path / "ids.png", *words) == 0
+    assert run_command(add_arguments, model_folder, photo, tmp_path / "ids.png", *words) == 0
     with Image.open(tmp_path / "ids.png") as ids:
         assert ids.size == (75, 50)
     assert "segmented at 50x33 instead of 75x50 (see --max-side)" in capsys.readouterr().err
@@ -206,12 +206,12 @@ def test_wrong_arguments_are_named(
 ) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(ValueError, match=message):
-        run_command(add_parser, "predict", model_folder, *(w.format(photo=photo, folder=tmp_path) for w in words))
+        run_command(add_arguments, model_folder, *(w.format(photo=photo, folder=tmp_path) for w in words))
 
 
 def test_a_model_that_is_not_there_is_named(photo: Path, tmp_path: Path, run_command: RunCommand) -> None:
     with pytest.raises(ValueError, match=r"missing: expected the folder of a saved model, found none"):
-        run_command(add_parser, "predict", tmp_path / "missing", photo, tmp_path / "out")
+        run_command(add_arguments, tmp_path / "missing", photo, tmp_path / "out")
 
 
 def test_a_palette_with_too_few_colours_is_refused(
@@ -220,7 +220,7 @@ def test_a_palette_with_too_few_colours_is_refused(
     palette = tmp_path / "classes.txt"
     palette.write_text("sky 1 2 3\nroad 4 5 6\n")
     with pytest.raises(ValueError, match="expected at least 5 colours, one per class of the model, found 2"):
-        run_command(add_parser, "predict", model_folder, photo, tmp_path / "out", "--palette", palette)
+        run_command(add_arguments, model_folder, photo, tmp_path / "out", "--palette", palette)
     palette.write_text("sky\nroad\n")
     with pytest.raises(ValueError, match="found classes without colours"):
-        run_command(add_parser, "predict", model_folder, photo, tmp_path / "out", "--palette", palette)
+        run_command(add_arguments, model_folder, photo, tmp_path / "out", "--palette", palette)

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from segvit_hf import SetrConfig, SetrForSemanticSegmentation, SetrImageProcessor, segment
-from segvit_hf.cli.predict import add_parser
+from segvit_hf.cli.predict import add_arguments
 from segvit_hf.data.label_sets import get_label_set
 from segvit_hf.data.submissions import SUBMISSION_FORMATS
 from tests.reference import FIXTURES
@@ -65,7 +65,7 @@ def test_the_zip_file_holds_the_ids_of_every_photo(
     data_set: str, model_folder: Path, photos: Path, tmp_path: Path, run_command: RunCommand
 ) -> None:
     output = tmp_path / "submission.zip"
-    assert run_command(add_parser, "predict", model_folder, photos, output, "--submission", data_set, "--quiet") == 0
+    assert run_command(add_arguments, model_folder, photos, output, "--submission", data_set, "--quiet") == 0
     model = SetrForSemanticSegmentation.from_pretrained(model_folder)
     image_processor = SetrImageProcessor.from_pretrained(model_folder)
     with zipfile.ZipFile(output) as archive:
@@ -81,7 +81,7 @@ def test_a_folder_gets_the_zip_file_and_what_save_asks_for(
     data_set: str, model_folder: Path, photos: Path, tmp_path: Path, run_command: RunCommand
 ) -> None:
     words = ("--submission", data_set, "--save", "labels", "--quiet")
-    assert run_command(add_parser, "predict", model_folder, photos, tmp_path / "out", *words) == 0
+    assert run_command(add_arguments, model_folder, photos, tmp_path / "out", *words) == 0
     found = sorted(str(path.relative_to(tmp_path / "out")) for path in (tmp_path / "out").rglob("*") if path.is_file())
     assert found == sorted([*NAMES[data_set], f"{data_set}_submission.zip"])
 
@@ -94,7 +94,9 @@ def test_photos_of_another_size_than_cityscapes_are_named(
     run_command: RunCommand,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    run_command(add_parser, "predict", model_folder, photos, tmp_path / "x.zip", "--submission", data_set, "--quiet")
+    run_command(
+        add_arguments, model_folder, photos, tmp_path / "x.zip", "--submission", data_set, "--quiet"
+    )
     warning = "2 photos are not of 2048x1024 pixels, as the server expects: berlin_000000_000019_leftImg8bit"
     assert (warning in capsys.readouterr().err) == (data_set == "cityscapes")
 
@@ -118,7 +120,7 @@ def test_what_the_server_would_refuse_is_refused_before_the_model_is_loaded(
     source, output, *more = words
     with pytest.raises(ValueError, match=message):
         run_command(
-            add_parser, "predict", "no-model", tmp_path / source, tmp_path / output, "--submission", data_set, *more
+            add_arguments, "no-model", tmp_path / source, tmp_path / output, "--submission", data_set, *more
         )
     assert not (tmp_path / "out.zip").exists()
 
@@ -130,5 +132,5 @@ def test_a_model_of_other_classes_is_refused(
     model.config.id2label[0] = "umbrella"
     model.save_pretrained(model_folder)
     with pytest.raises(ValueError, match="classes in their order: class 0 is"):
-        run_command(add_parser, "predict", model_folder, photos, tmp_path / "out.zip", "--submission", data_set)
+        run_command(add_arguments, model_folder, photos, tmp_path / "out.zip", "--submission", data_set)
     assert not (tmp_path / "out.zip").exists()

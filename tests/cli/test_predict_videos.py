@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from segvit_hf.cli.predict import add_parser
+from segvit_hf.cli.predict import add_arguments
 from segvit_hf.video import VideoReader, VideoWriter
 
 av = pytest.importorskip("av")
@@ -66,7 +66,7 @@ def test_a_turned_recording_is_read_upright(tmp_path: Path) -> None:
 
 def test_a_video_in_an_overlaid_video_out(model_folder: Path, tmp_path: Path, run_command: RunCommand) -> None:
     source = write_video(tmp_path / "film.mp4")
-    assert run_command(add_parser, "predict", model_folder, source, tmp_path / "out.mp4") == 0
+    assert run_command(add_arguments, model_folder, source, tmp_path / "out.mp4") == 0
     with VideoReader(source) as original, VideoReader(tmp_path / "out.mp4") as overlaid:
         pairs = list(zip(original, overlaid, strict=True))
         units = original.time_base, overlaid.time_base
@@ -81,7 +81,7 @@ def test_large_frames_are_segmented_at_a_smaller_size_and_it_is_said(
     model_folder: Path, tmp_path: Path, run_command: RunCommand, capsys: pytest.CaptureFixture[str]
 ) -> None:
     source = write_video(tmp_path / "film.mp4", num_frames=2)
-    assert run_command(add_parser, "predict", model_folder, source, tmp_path / "out.mp4", "--max-side", 24) == 0
+    assert run_command(add_arguments, model_folder, source, tmp_path / "out.mp4", "--max-side", 24) == 0
     assert "film.mp4: segmented at 24x17 instead of 48x34 (see --max-side)" in capsys.readouterr().err
     with VideoReader(tmp_path / "out.mp4") as video:
         assert next(iter(video))[0].shape == (34, 48, 3)
@@ -91,7 +91,7 @@ def test_the_label_maps_of_a_video_are_one_file_a_frame(
     model_folder: Path, tmp_path: Path, run_command: RunCommand
 ) -> None:
     source = write_video(tmp_path / "film.mkv", num_frames=3)
-    assert run_command(add_parser, "predict", model_folder, source, tmp_path / "out", "--save", "both") == 0
+    assert run_command(add_arguments, model_folder, source, tmp_path / "out", "--save", "both") == 0
     assert (tmp_path / "out" / "overlays" / "film.mp4").is_file()
     labels = sorted((tmp_path / "out" / "labels" / "film").iterdir())
     assert [path.name for path in labels] == ["000000.png", "000001.png", "000002.png"]
@@ -122,7 +122,7 @@ def test_frames_are_not_collected(
 
     monkeypatch.setattr(VideoReader, "__iter__", counted_frames)
     monkeypatch.setattr(VideoWriter, "write", counted_write)
-    assert run_command(add_parser, "predict", model_folder, source, tmp_path / "out.mp4") == 0
+    assert run_command(add_arguments, model_folder, source, tmp_path / "out.mp4") == 0
     assert written == decoded == NUM_FRAMES
     assert max(ahead) == 0
 
@@ -134,7 +134,7 @@ def test_a_damaged_video_is_reported_and_leaves_no_file(
     folder.mkdir()
     (folder / "no-film.mp4").write_bytes(b"not a film at all" * 100)
     write_video(folder / "film.mp4", num_frames=2)
-    assert run_command(add_parser, "predict", model_folder, folder, tmp_path / "out") == 1
+    assert run_command(add_arguments, model_folder, folder, tmp_path / "out") == 1
     captured = capsys.readouterr()
     assert "1 video segmented" in captured.out
     assert "no-film.mp4: the video cannot be read" in captured.err
@@ -155,7 +155,7 @@ def test_an_error_half_way_leaves_no_file(tmp_path: Path) -> None:
 def test_the_label_maps_of_a_video_need_a_folder(model_folder: Path, tmp_path: Path, run_command: RunCommand) -> None:
     source = write_video(tmp_path / "film.mp4", num_frames=2)
     with pytest.raises(ValueError, match="one PNG per frame: give a folder"):
-        run_command(add_parser, "predict", model_folder, source, tmp_path / "out.mp4", "--save", "labels")
+        run_command(add_arguments, model_folder, source, tmp_path / "out.mp4", "--save", "labels")
 
 
 def test_without_pyav_the_message_says_what_to_install(
@@ -164,4 +164,4 @@ def test_without_pyav_the_message_says_what_to_install(
     source = write_video(tmp_path / "film.mp4", num_frames=2)
     monkeypatch.setitem(sys.modules, "av", None)
     with pytest.raises(ValueError, match=r"pip install 'segvit-hf\[video\]'"):
-        run_command(add_parser, "predict", model_folder, source, tmp_path / "out.mp4")
+        run_command(add_arguments, model_folder, source, tmp_path / "out.mp4")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from conversion import ConvertedCheckpoint, convert_checkpoint
+from segvit_hf.conversion import ConvertedCheckpoint, convert_checkpoint
 from tests.reference import ReferenceCase, load_case
 
 

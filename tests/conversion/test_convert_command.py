@@ -3,7 +3,6 @@
 import argparse
 import json
 import os
-from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
 
@@ -11,18 +10,11 @@ import pytest
 import torch
 from transformers import AutoModelForSemanticSegmentation
 
-from conversion import cli
-from conversion.released_checkpoints import RELEASED_CHECKPOINTS
+from segvit_hf.cli import convert as command
 from segvit_hf.cli import main as program
+from segvit_hf.conversion.released_checkpoints import RELEASED_CHECKPOINTS
 from tests.conversion.conftest import CheckpointFiles
 from tests.reference import load_case
-
-
-@pytest.fixture(autouse=True)
-def _only_this_command(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The command is found whether or not the package is installed."""
-    entry_point = EntryPoint(name="convert", value="conversion.cli:add_parser", group=program.COMMAND_GROUP)
-    monkeypatch.setattr(program, "entry_points", lambda group: [entry_point])
 
 
 def convert(*words: Any) -> int:
@@ -67,7 +59,7 @@ def test_a_preset_with_the_other_class_count_of_its_file_is_swapped(
         exported.append((converted, more["write_card"]("folder")))
         return folder
 
-    monkeypatch.setattr(cli, "export_checkpoint", record)
+    monkeypatch.setattr(command, "export_checkpoint", record)
     assert convert("segvit-vit-l-pascal-context", path, "--output", tmp_path / "out") == 0
     assert "has 59 classes: converting it as segvit-vit-l-pascal-context59" in capsys.readouterr().err
     ((converted, card),) = exported
@@ -163,7 +155,7 @@ def test_a_full_output_folder_is_refused_before_any_work(
     assert own(checkpoint_files, tmp_path / "mine", "--overwrite") == 0
 
 
-def test_add_parser_sets_a_function_to_run() -> None:
+def test_add_arguments_sets_a_function_to_run() -> None:
     parser = argparse.ArgumentParser()
-    cli.add_parser(parser.add_subparsers())
-    assert callable(parser.parse_args(["convert", "--list"]).run)
+    command.add_arguments(parser)
+    assert callable(parser.parse_args(["--list"]).run)

@@ -5,7 +5,6 @@ import json
 import threading
 from collections.abc import Iterator
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
-from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +13,11 @@ import torch
 import yaml
 from transformers import AutoImageProcessor, AutoModelForSemanticSegmentation
 
-from conversion import ConversionError
-from conversion.yaml_loading import read_plain_yaml
 from segvit_hf.cli import main as program
+from segvit_hf.conversion import ConversionError
+from segvit_hf.conversion.reading.plain_yaml import read_plain_yaml
 from tests.conversion.mmseg_segmenter import mmseg_original, mmseg_state_dict
 from tests.reference import assert_close_to_reference, load_case
-
-
-@pytest.fixture(autouse=True)
-def _only_this_command(monkeypatch: pytest.MonkeyPatch) -> None:
-    entry_point = EntryPoint(name="convert", value="conversion.cli:add_parser", group=program.COMMAND_GROUP)
-    monkeypatch.setattr(program, "entry_points", lambda group: [entry_point])
 
 
 def convert(*words: Any) -> int:
@@ -125,7 +118,7 @@ def test_mmsegmentations_layout(tmp_path: Path, capsys: pytest.CaptureFixture[st
 def test_a_preset_with_a_file_of_mmsegmentation_becomes_the_preset_of_that(
     layout: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from conversion import cli
+    from segvit_hf.cli import convert as command
 
     exported: list[Any] = []
 
@@ -133,7 +126,7 @@ def test_a_preset_with_a_file_of_mmsegmentation_becomes_the_preset_of_that(
         exported.append((converted, more["provenance"]["preset"]))
         return folder
 
-    monkeypatch.setattr(cli, "export_checkpoint", record)
+    monkeypatch.setattr(command, "export_checkpoint", record)
     case = load_case("segmenter", "full-seg-t-mask-16-ade20k")
     monkeypatch.setattr(
         type(case), "state_dict", lambda self: {key: torch.zeros(()).expand(s) for key, s in self.shapes().items()}

@@ -10,8 +10,8 @@ import torch
 from transformers import AutoImageProcessor, AutoModelForSemanticSegmentation
 
 import segvit_hf  # noqa: F401  registers the architectures
-from conversion import ConversionError, ConvertedCheckpoint
-from conversion.export import describe_file, export_checkpoint
+from segvit_hf.conversion import ConversionError, ConvertedCheckpoint
+from segvit_hf.conversion.export import describe_file, export_checkpoint
 
 
 def export(converted: ConvertedCheckpoint, folder: Path, **changes: Any) -> Path:

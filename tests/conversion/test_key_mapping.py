@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from conversion.errors import ConversionError
-from conversion.key_mapping import MAX_KEYS_SHOWN, drop, match_keys, original_name, rename, rename_key, under
+from segvit_hf.conversion.errors import ConversionError
+from segvit_hf.conversion.key_mapping import MAX_KEYS_SHOWN, drop, match_keys, original_name, rename, rename_key, under
 
 RULES = (
     drop("old.{rest}", "no longer used"),

@@ -9,22 +9,22 @@ from pathlib import Path
 import pytest
 import torch
 
-from conversion.convert import FAMILIES, expected_shapes
-from conversion.key_mapping import original_name
-from conversion.released_checkpoints import get_released_checkpoint
+from segvit_hf.conversion.convert import FAMILIES, expected_shapes
+from segvit_hf.conversion.key_mapping import original_name
+from segvit_hf.conversion.released_checkpoints import get_released_checkpoint
 
 # Converts argv[2] with the configuration argv[1] to argv[3] and prints by how many KiB the peak of resident memory
 # rose. (ru_maxrss would not do: a child process inherits its parent's.)
 CONVERT = """
 import argparse, re, sys
-import conversion.cli
+import segvit_hf.cli.convert
 
 def peak():
     return int(re.search(r"VmHWM:\\s+(\\d+) kB", open("/proc/self/status").read())[1])
 
 parser = argparse.ArgumentParser()
-conversion.cli.add_parser(parser.add_subparsers())
-words = ["convert", "--family", "segvit", "--config", sys.argv[1], sys.argv[2], "--output", sys.argv[3]]
+segvit_hf.cli.convert.add_arguments(parser)
+words = ["--family", "segvit", "--config", sys.argv[1], sys.argv[2], "--output", sys.argv[3]]
 arguments = parser.parse_args(words)
 before = peak()
 arguments.run(arguments)

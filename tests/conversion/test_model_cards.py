@@ -6,9 +6,9 @@ import pytest
 import yaml
 from huggingface_hub import ModelCard
 
-from conversion.model_card import conversion_summary, main, own_model_card, released_model_card
-from conversion.released_checkpoint import published
-from conversion.released_checkpoints import RELEASED_CHECKPOINTS, ReleasedCheckpoint, get_released_checkpoint
+from segvit_hf.conversion.cards import conversion_summary, main, own_model_card, released_model_card
+from segvit_hf.conversion.released_checkpoint import published
+from segvit_hf.conversion.released_checkpoints import RELEASED_CHECKPOINTS, ReleasedCheckpoint, get_released_checkpoint
 
 CARDS = Path(__file__).parents[2] / "model_cards"
 each_checkpoint = pytest.mark.parametrize("checkpoint", RELEASED_CHECKPOINTS, ids=lambda checkpoint: checkpoint.name)
@@ -17,7 +17,7 @@ each_checkpoint = pytest.mark.parametrize("checkpoint", RELEASED_CHECKPOINTS, id
 @each_checkpoint
 def test_the_cards_are_up_to_date(checkpoint: ReleasedCheckpoint) -> None:
     card = (CARDS / f"{checkpoint.name}.md").read_text(encoding="utf-8")
-    assert card == released_model_card(checkpoint), "run `python -m conversion.model_card --output model_cards`"
+    assert card == released_model_card(checkpoint), "run `python -m segvit_hf.conversion.cards --output model_cards`"
 
 
 def test_there_is_no_card_without_a_checkpoint() -> None:

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from conversion import ConversionError, load_checkpoint_file
-from conversion.file_recognition import CheckpointFormat
+from segvit_hf.conversion import ConversionError, load_checkpoint_file
+from segvit_hf.conversion.reading.file_format import CheckpointFormat
 
 WEIGHTS = {"backbone.level_embed": torch.arange(6.0).view(3, 2), "decode_head.x": torch.ones(1)}
 

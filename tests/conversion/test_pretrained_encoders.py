@@ -10,11 +10,11 @@ from safetensors.torch import save_file
 from timm.models.deit import VisionTransformerDistilled
 from timm.models.vision_transformer import VisionTransformer
 
-from conversion import ConversionError, load_pretrained_encoder
 from segvit_hf import SegVitConfig, SegVitForSemanticSegmentation
+from segvit_hf.conversion import ConversionError, load_pretrained_encoder
 from segvit_hf.encoders.configuration_vit import ViTEncoderConfig
-from segvit_hf.encoders.position_embeddings import resize_position_embeddings
 from segvit_hf.encoders.vit import ViTEncoder
+from segvit_hf.layers.position_embeddings import resize_position_embeddings
 
 SHAPE = {"image_size": 64, "patch_size": 16, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4}
 

@@ -4,9 +4,9 @@ import pytest
 import torch
 from timm.models.beit import Beit
 
-from conversion import ConversionError, load_pretrained_encoder
-from conversion.beit_bias_tables import SHARED_TABLE, resize_bias_table
 from segvit_hf import VitAdapterConfig
+from segvit_hf.conversion import ConversionError, load_pretrained_encoder
+from segvit_hf.conversion.pretrained_encoders.beit_bias_tables import SHARED_TABLE, resize_bias_table
 from segvit_hf.encoders.beit import relative_positions
 from segvit_hf.encoders.configuration_vit import ViTEncoderConfig
 from segvit_hf.encoders.vit import ViTEncoder

@@ -3,15 +3,15 @@
 import pytest
 import torch
 
-from conversion.convert import FAMILIES, convert_checkpoint, expected_shapes
-from conversion.errors import ConversionError
-from conversion.key_mapping import match_keys
-from conversion.released_checkpoints import (
+from segvit_hf.conversion.convert import FAMILIES, convert_checkpoint, expected_shapes
+from segvit_hf.conversion.errors import ConversionError
+from segvit_hf.conversion.key_mapping import match_keys
+from segvit_hf.conversion.released_checkpoints import (
     ReleasedCheckpoint,
     get_released_checkpoint,
     preset_for_classes,
 )
-from conversion.released_segvit import SEGVIT_CHECKPOINTS
+from segvit_hf.conversion.released_segvit import SEGVIT_CHECKPOINTS
 from segvit_hf.data.label_sets import get_label_set
 from tests.conversion.nested_values import assert_is_part_of
 from tests.reference import ReferenceCase, case_names, load_case

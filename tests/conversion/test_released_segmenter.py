@@ -3,11 +3,11 @@
 import pytest
 import torch
 
-from conversion.convert import FAMILIES, convert_checkpoint, expected_shapes
-from conversion.key_mapping import match_keys
-from conversion.released_checkpoints import RELEASED_CHECKPOINTS, ReleasedCheckpoint
-from conversion.released_segmenter import SEGMENTER_CHECKPOINTS
-from conversion.released_segmenter_mmseg import SEGMENTER_MMSEG_CHECKPOINTS
+from segvit_hf.conversion.convert import FAMILIES, convert_checkpoint, expected_shapes
+from segvit_hf.conversion.key_mapping import match_keys
+from segvit_hf.conversion.released_checkpoints import RELEASED_CHECKPOINTS, ReleasedCheckpoint
+from segvit_hf.conversion.released_segmenter import SEGMENTER_CHECKPOINTS
+from segvit_hf.conversion.released_segmenter_mmseg import SEGMENTER_MMSEG_CHECKPOINTS
 from segvit_hf.data.label_sets import get_label_set
 from tests.reference import case_names, load_case
 

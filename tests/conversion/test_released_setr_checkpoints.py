@@ -5,12 +5,12 @@ from typing import Any
 import pytest
 import torch
 
-from conversion import convert_checkpoint
-from conversion.convert import FAMILIES, expected_shapes
-from conversion.download import fetch_released_file
-from conversion.errors import ConversionError
-from conversion.key_mapping import match_keys
-from conversion.released_checkpoints import RELEASED_CHECKPOINTS, ReleasedCheckpoint, get_released_checkpoint
+from segvit_hf.conversion import convert_checkpoint
+from segvit_hf.conversion.convert import FAMILIES, expected_shapes
+from segvit_hf.conversion.errors import ConversionError
+from segvit_hf.conversion.key_mapping import match_keys
+from segvit_hf.conversion.reading.download import fetch_released_file
+from segvit_hf.conversion.released_checkpoints import RELEASED_CHECKPOINTS, ReleasedCheckpoint, get_released_checkpoint
 from segvit_hf.data.label_sets import get_label_set
 from tests.conversion.nested_values import assert_is_part_of
 from tests.reference import case_names, load_case

@@ -14,9 +14,9 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from conversion.errors import ConversionError
-from conversion.file_recognition import CheckpointFormat
-from conversion.safe_loading import load_checkpoint_file
+from segvit_hf.conversion.errors import ConversionError
+from segvit_hf.conversion.reading.file_format import CheckpointFormat
+from segvit_hf.conversion.reading.safe_loading import load_checkpoint_file
 
 WEIGHTS = {"a.weight": torch.arange(6.0).reshape(2, 3), "a.bias": torch.ones(2)}
 

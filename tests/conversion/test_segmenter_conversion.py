@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import torch
 
-from conversion import ConversionError, convert_checkpoint, load_pretrained_encoder
 from segvit_hf import SegmenterConfig, SegmenterForSemanticSegmentation, SegmenterImageProcessor
+from segvit_hf.conversion import ConversionError, convert_checkpoint, load_pretrained_encoder
 from tests.conversion.mmseg_segmenter import mmseg_original, mmseg_state_dict
 from tests.reference import assert_close_to_reference, load_case
 

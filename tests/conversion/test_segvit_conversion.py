@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import torch
 
-from conversion import ConversionError, convert_checkpoint
 from segvit_hf import SegVitForSemanticSegmentation, SegVitImageProcessor
+from segvit_hf.conversion import ConversionError, convert_checkpoint
 from tests.reference import assert_close_to_reference, load_case
 
 

@@ -15,13 +15,14 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from conversion import ConversionError, cli, convert_checkpoint
-from conversion.convert import FAMILIES, expected_shapes
-from conversion.key_mapping import original_name
-from conversion.released_checkpoints import get_released_checkpoint, preset_for_layout
-from conversion.released_setr import CITYSCAPES, SetrData
-from conversion.released_setr_mmseg import setr_mmseg_model
 from segvit_hf import SetrForSemanticSegmentation
+from segvit_hf.cli import convert as command
+from segvit_hf.conversion import ConversionError, convert_checkpoint
+from segvit_hf.conversion.convert import FAMILIES, expected_shapes
+from segvit_hf.conversion.key_mapping import original_name
+from segvit_hf.conversion.released_checkpoints import get_released_checkpoint, preset_for_layout
+from segvit_hf.conversion.released_setr import CITYSCAPES, SetrData
+from segvit_hf.conversion.released_setr_mmseg import setr_mmseg_model
 
 Weights = dict[str, torch.Tensor]
 SMALL = SetrData("small", "", 5, "", "", (64, 64), 64, 43)
@@ -253,7 +254,7 @@ def test_the_command_converts_a_file_of_the_zoos_layout(tmp_path: Path) -> None:
 def run_command(words: list[str]) -> int:
     """`segvit-hf convert`, without the program around it, so that errors are raised."""
     parser = argparse.ArgumentParser()
-    cli.add_parser(parser.add_subparsers())
+    command.add_parser(parser.add_subparsers())
     arguments = parser.parse_args(["convert", *words])
     return arguments.run(arguments)
 

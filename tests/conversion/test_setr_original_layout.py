@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 import torch
 
-from conversion import ConversionError, convert_checkpoint
-from conversion.convert import FAMILIES
 from segvit_hf import SetrForSemanticSegmentation, SetrImageProcessor
+from segvit_hf.conversion import ConversionError, convert_checkpoint
+from segvit_hf.conversion.convert import FAMILIES
 from tests.reference import case_names, load_case
 
 

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from conversion.errors import ConversionError
-from conversion.mmseg_pipeline import image_processor_arguments
-from conversion.released_segvit import segvit_test_pipeline
+from segvit_hf.conversion.errors import ConversionError
+from segvit_hf.conversion.mmseg.test_pipeline import image_processor_arguments
+from segvit_hf.conversion.released_segvit import segvit_test_pipeline
 
 
 def pipeline(**resize: Any) -> list[dict[str, Any]]:

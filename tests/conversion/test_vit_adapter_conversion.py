@@ -6,11 +6,11 @@ from pathlib import PurePosixPath
 import pytest
 import torch
 
-from conversion import RELEASED_CHECKPOINTS, ConversionError, convert_checkpoint, get_released_checkpoint
-from conversion.convert import FAMILIES, expected_shapes, transformed
-from conversion.key_mapping import match_keys
-from conversion.mmseg_pipeline import image_processor_arguments
-from conversion.vit_adapter import vit_adapter_config
+from segvit_hf.conversion import RELEASED_CHECKPOINTS, ConversionError, convert_checkpoint, get_released_checkpoint
+from segvit_hf.conversion.convert import FAMILIES, expected_shapes, transformed
+from segvit_hf.conversion.key_mapping import match_keys
+from segvit_hf.conversion.mmseg.test_pipeline import image_processor_arguments
+from segvit_hf.conversion.vit_adapter.family import vit_adapter_config
 from segvit_hf.data.label_sets import get_label_set
 from tests.models.vit_adapter.reference_models import convert, state_dict_of
 from tests.reference import case_names, load_case

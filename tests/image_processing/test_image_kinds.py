@@ -8,7 +8,10 @@ import pytest
 import torch
 from PIL import Image
 
-from segvit_hf.image_processing import SemanticSegmentationImageProcessor, SemanticSegmentationImageProcessorPil
+from segvit_hf.image_processing.processor import (
+    SemanticSegmentationImageProcessor,
+    SemanticSegmentationImageProcessorPil,
+)
 
 RAW = {"do_resize": False, "do_rescale": False, "do_normalize": False}
 RGB = np.random.default_rng(0).integers(0, 256, (11, 17, 3), dtype=np.uint8)

@@ -8,7 +8,10 @@ import pytest
 import torch
 from PIL import Image
 
-from segvit_hf.image_processing import SemanticSegmentationImageProcessor, SemanticSegmentationImageProcessorPil
+from segvit_hf.image_processing.processor import (
+    SemanticSegmentationImageProcessor,
+    SemanticSegmentationImageProcessorPil,
+)
 
 IMAGE = np.zeros((11, 17, 3), np.uint8)
 IDS = np.random.default_rng(0).integers(0, 150, (11, 17), dtype=np.uint8)

@@ -9,8 +9,8 @@ import torch.nn.functional as F
 from transformers.modeling_outputs import SemanticSegmenterOutput
 
 from segvit_hf import image_processing_outputs
-from segvit_hf.image_processing import SemanticSegmentationImageProcessor
-from segvit_hf.image_processing_outputs import class_chunks, resized_argmax
+from segvit_hf.image_processing.postprocessing import class_chunks, resized_argmax
+from segvit_hf.image_processing.processor import SemanticSegmentationImageProcessor
 
 
 def plain(logits: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:

@@ -6,7 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from segvit_hf.image_processing import SemanticSegmentationImageProcessor, SemanticSegmentationImageProcessorPil
+from segvit_hf.image_processing.processor import (
+    SemanticSegmentationImageProcessor,
+    SemanticSegmentationImageProcessorPil,
+)
 
 SIZES = [(30, 41), (52, 23)]
 IMAGES = [np.random.default_rng(0).integers(1, 256, (*size, 3), dtype=np.uint8) for size in SIZES]

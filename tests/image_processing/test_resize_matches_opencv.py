@@ -5,8 +5,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from segvit_hf.image_processing import SemanticSegmentationImageProcessor
-from segvit_hf.image_processing_resize import normalize, resize_nearest, resize_uint8_bilinear
+from segvit_hf.image_processing.opencv_resize import normalize, resize_nearest, resize_uint8_bilinear
+from segvit_hf.image_processing.processor import SemanticSegmentationImageProcessor
 from tests.reference import FIXTURES
 
 CASES = load_file(FIXTURES / "resize" / "cv2_resize.safetensors")

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import torch
 
-from segvit_hf.image_processing import SemanticSegmentationImageProcessor
+from segvit_hf.image_processing.processor import SemanticSegmentationImageProcessor
 
 ADE20K = {"shortest_edge": 512, "longest_edge": 2048}
 

@@ -12,7 +12,10 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
 
-from segvit_hf.image_processing import SemanticSegmentationImageProcessor, SemanticSegmentationImageProcessorPil
+from segvit_hf.image_processing.processor import (
+    SemanticSegmentationImageProcessor,
+    SemanticSegmentationImageProcessorPil,
+)
 from segvit_hf.inference import segment
 from tests.reference import FIXTURES
 

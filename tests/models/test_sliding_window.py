@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from segvit_hf.inference.sliding_window import sliding_windows, window_starts
+from segvit_hf.models.sliding_window import sliding_windows, window_starts
 from tests.models.architectures import SmallModel
 
 WINDOW = {"crop_size": [64, 64], "stride": [42, 42]}

@@ -3,14 +3,15 @@
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from accelerate.state import AcceleratorState, GradientState
 
-from training.demo.scenes import CLASS_NAMES, write_scenes
+from segvit_hf.cli import main as program
+from segvit_hf.training.demo.scenes import CLASS_NAMES, write_scenes
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -80,6 +81,16 @@ def _fresh_accelerator() -> Iterator[None]:
     yield
     AcceleratorState._reset_state(reset_partial_state=True)
     GradientState._reset_state()
+
+
+def finetune(words: Sequence[object]) -> int:
+    """`segvit-hf train`."""
+    return program.main(["train", *map(str, words)])
+
+
+def evaluate(words: Sequence[object]) -> int:
+    """`segvit-hf evaluate`."""
+    return program.main(["evaluate", *map(str, words)])
 
 
 def run_with_torchrun(*arguments: str) -> str:

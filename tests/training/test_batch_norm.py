@@ -8,8 +8,8 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from segvit_hf import SetrForSemanticSegmentation
+from segvit_hf.training.optimization.batch_norm import synchronise_batch_norm
 from tests.models.architectures import SMALL_MODELS
-from training.batch_norm import synchronise_batch_norm
 
 CUDA, CPU = torch.device("cuda", 1), torch.device("cpu")
 

@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from segvit_hf import SegVitImageProcessor
-from training.data_loading import TrainingCrops, build_training_loader
-from training.recipe import AugmentationRecipe
-from training.sampling import SampleOrder, SampleRequest, TrainingBatches
+from segvit_hf.training.data.loading import TrainingCrops, build_training_loader
+from segvit_hf.training.data.sampling import SampleOrder, SampleRequest, TrainingBatches
+from segvit_hf.training.recipe import AugmentationRecipe
 
 
 def _numbers(**changes: Any) -> list[list[int]]:

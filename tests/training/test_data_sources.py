@@ -11,8 +11,7 @@ from PIL import Image as PILImage
 
 from segvit_hf import SegVitForSemanticSegmentation
 from segvit_hf.data.folders import SegmentationFolders
-from tests.training.conftest import Scenes
-from training.data_sources import (
+from segvit_hf.training.data.sources import (
     Classes,
     ClassIdPictures,
     check_label_maps,
@@ -22,10 +21,11 @@ from training.data_sources import (
     open_training_data,
     open_validation_data,
 )
-from training.demo.scenes import CLASS_NAMES
-from training.finetune import main
-from training.recipe import AugmentationRecipe, DataRecipe, DataSource
-from training.recipe_parsing import RecipeError
+from segvit_hf.training.demo.scenes import CLASS_NAMES
+from segvit_hf.training.recipe import AugmentationRecipe, DataRecipe, DataSource
+from segvit_hf.training.recipe_parsing import RecipeError
+from tests.training.conftest import Scenes
+from tests.training.conftest import finetune as main
 
 CLASSES = Classes(CLASS_NAMES, reduce_zero_label=False)
 AUGMENTATION = AugmentationRecipe(crop_size=(32, 32))

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from training.demo.pictures import PictureRow, draw_rows
-from training.demo.scenes import CLASS_NAMES, make_scene
+from segvit_hf.training.demo.pictures import PictureRow, draw_rows
+from segvit_hf.training.demo.scenes import CLASS_NAMES, make_scene
 
 
 def test_the_same_seed_gives_the_same_scene_and_another_one_another() -> None:

@@ -13,11 +13,11 @@ from transformers import PreTrainedModel
 
 import segvit_hf
 from segvit_hf import SegVitConfig, SegVitForSemanticSegmentation, SegVitImageProcessor
+from segvit_hf.training.data.sources import reduce_zero_label
+from segvit_hf.training.demo.scenes import CLASS_NAMES
+from segvit_hf.training.evaluation import evaluate_model
 from tests.training.conftest import Scenes
-from training.data_sources import reduce_zero_label
-from training.demo.scenes import CLASS_NAMES
-from training.evaluate import main
-from training.evaluation import evaluate_model
+from tests.training.conftest import evaluate as main
 
 
 @pytest.fixture(scope="module")

@@ -10,11 +10,11 @@ from safetensors.torch import load_file
 from transformers import AutoImageProcessor, AutoModelForSemanticSegmentation
 
 import segvit_hf
+from segvit_hf.training.checkpoints import list_checkpoints
+from segvit_hf.training.demo.scenes import CLASS_NAMES
+from segvit_hf.training.run_log import read_log
 from tests.training.conftest import Scenes
-from training.checkpoints import list_checkpoints
-from training.demo.scenes import CLASS_NAMES
-from training.finetune import main
-from training.run_log import read_log
+from tests.training.conftest import finetune as main
 
 
 def test_two_folders_give_a_model_that_the_auto_classes_load(scenes: Scenes, tmp_path: Path) -> None:

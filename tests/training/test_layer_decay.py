@@ -5,17 +5,17 @@ from pathlib import Path
 import pytest
 import torch
 
-from conversion.convert import expected_shapes
-from conversion.key_mapping import rename_key
-from conversion.plan import ConversionPlan
-from conversion.vit_adapter import vit_adapter_config
-from conversion.vit_adapter_names import vit_adapter_rules
 from segvit_hf import VitAdapterForSemanticSegmentation
+from segvit_hf.conversion.convert import expected_shapes
+from segvit_hf.conversion.key_mapping import rename_key
+from segvit_hf.conversion.plan import ConversionPlan
+from segvit_hf.conversion.vit_adapter.family import vit_adapter_config
+from segvit_hf.conversion.vit_adapter.names import vit_adapter_rules
+from segvit_hf.training.optimization.layer_decay import layer_decay_multipliers
+from segvit_hf.training.optimization.parameter_groups import optimizer_multipliers
+from segvit_hf.training.recipe import LayerDecayRecipe, OptimizerRecipe, load_recipe
 from tests.models.architectures import SMALL_MODELS, SmallModel
 from tests.reference import case_names, load_case
-from training.layer_decay import layer_decay_multipliers
-from training.parameter_groups import optimizer_multipliers
-from training.recipe import LayerDecayRecipe, OptimizerRecipe, load_recipe
 
 RECIPES = Path(__file__).parents[2] / "training" / "recipes"
 # A released recipe whose groups must be those of the case; the cases' rate and depth are those of their own models.

@@ -7,12 +7,16 @@ from typing import Any
 import pytest
 import torch
 
-from conversion.key_mapping import rename_key
-from conversion.segvit import ATM_RULES, SHRUNK_RULES
+from segvit_hf.conversion.key_mapping import rename_key
+from segvit_hf.conversion.segvit import ATM_RULES, SHRUNK_RULES
+from segvit_hf.training.optimization.parameter_groups import (
+    build_optimizer,
+    build_parameter_groups,
+    parameter_multipliers,
+)
+from segvit_hf.training.recipe import OptimizerRecipe, ParameterGroupRule, load_recipe
+from segvit_hf.training.recipe_parsing import RecipeError
 from tests.reference import FIXTURES
-from training.parameter_groups import build_optimizer, build_parameter_groups, parameter_multipliers
-from training.recipe import OptimizerRecipe, ParameterGroupRule, load_recipe
-from training.recipe_parsing import RecipeError
 
 RECIPES = Path(__file__).parents[2] / "training" / "recipes"
 CASES = sorted((FIXTURES / "reference" / "segvit").glob("full-*.json"))

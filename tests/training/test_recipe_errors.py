@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from training.recipe import load_recipe
-from training.recipe_parsing import RecipeError
+from segvit_hf.training.recipe import load_recipe
+from segvit_hf.training.recipe_parsing import RecipeError
 
 RECIPE = """
 model: {type: segvit, config: {hidden_size: 32}}

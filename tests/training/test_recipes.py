@@ -8,15 +8,15 @@ import pytest
 import torch
 from transformers import AutoModelForSemanticSegmentation
 
-from conversion.mmseg_pipeline import image_processor_arguments
-from conversion.segvit import segvit_config
+from segvit_hf.conversion.mmseg.test_pipeline import image_processor_arguments
+from segvit_hf.conversion.segvit import segvit_config
 from segvit_hf.data.label_sets import get_label_set
 from segvit_hf.encoders.configuration_vit import as_pair
+from segvit_hf.training.data.sources import load_classes
+from segvit_hf.training.model_building import build_config, build_image_processor
+from segvit_hf.training.optimization.parameter_groups import build_optimizer
+from segvit_hf.training.recipe import Recipe, load_recipe
 from tests.reference import FIXTURES
-from training.data_sources import load_classes
-from training.model_building import build_config, build_image_processor
-from training.parameter_groups import build_optimizer
-from training.recipe import Recipe, load_recipe
 
 RECIPES = sorted((Path(__file__).parents[2] / "training" / "recipes").glob("*.yaml"))
 ORIGINALS = {

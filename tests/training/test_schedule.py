@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from training.recipe import ScheduleRecipe
-from training.schedule import build_scheduler, poly_learning_rate
+from segvit_hf.training.optimization.schedule import build_scheduler, poly_learning_rate
+from segvit_hf.training.recipe import ScheduleRecipe
 
 
 # Worked out by hand from (base - min) * (1 - t / max) ** power + min, times 1 - (1 - t / warm-up) * (1 - ratio).

@@ -8,15 +8,19 @@ import pytest
 import torch
 from transformers import AutoModelForSemanticSegmentation
 
-from conversion.key_mapping import rename_key
-from conversion.segmenter import RULES, plan_conversion
+from segvit_hf.conversion.key_mapping import rename_key
+from segvit_hf.conversion.segmenter.original import RULES, plan_conversion
+from segvit_hf.training.data.sources import load_classes
+from segvit_hf.training.model_building import build_config, build_image_processor
+from segvit_hf.training.optimization.parameter_groups import (
+    build_optimizer,
+    build_parameter_groups,
+    parameter_multipliers,
+)
+from segvit_hf.training.optimization.schedule import build_scheduler
+from segvit_hf.training.recipe import Recipe, load_recipe
+from segvit_hf.training.recipe_parsing import RecipeError
 from tests.reference import case_names, load_case
-from training.data_sources import load_classes
-from training.model_building import build_config, build_image_processor
-from training.parameter_groups import build_optimizer, build_parameter_groups, parameter_multipliers
-from training.recipe import Recipe, load_recipe
-from training.recipe_parsing import RecipeError
-from training.schedule import build_scheduler
 
 RECIPES = Path(__file__).parents[2] / "training" / "recipes"
 CASES = [name for name in case_names("segmenter", "full-*") if not name.endswith("2layers")]

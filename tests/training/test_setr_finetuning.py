@@ -7,11 +7,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from segvit_hf.training.run_log import read_log
 from tests.reference import load_case
-from tests.training.conftest import Scenes, run_with_torchrun
-from training.evaluate import main as evaluate
-from training.finetune import main as finetune
-from training.run_log import read_log
+from tests.training.conftest import Scenes, evaluate, finetune, run_with_torchrun
 
 RECIPE = """
 model:

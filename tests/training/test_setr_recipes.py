@@ -6,14 +6,14 @@ from typing import Any
 
 import pytest
 
-from conversion.convert import FAMILIES
-from conversion.key_mapping import rename_key
-from conversion.released_checkpoints import RELEASED_CHECKPOINTS
+from segvit_hf.conversion.convert import FAMILIES
+from segvit_hf.conversion.key_mapping import rename_key
+from segvit_hf.conversion.released_checkpoints import RELEASED_CHECKPOINTS
+from segvit_hf.training.data.sources import load_classes
+from segvit_hf.training.model_building import build_config, build_image_processor
+from segvit_hf.training.optimization.parameter_groups import parameter_multipliers
+from segvit_hf.training.recipe import Recipe, load_recipe
 from tests.reference import case_names, load_case
-from training.data_sources import load_classes
-from training.model_building import build_config, build_image_processor
-from training.parameter_groups import parameter_multipliers
-from training.recipe import Recipe, load_recipe
 
 RECIPES = Path(__file__).parents[2] / "training" / "recipes"
 DATA_SETS = ("cityscapes", "ade20k", "pascal_context")

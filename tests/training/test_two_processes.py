@@ -5,10 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.training.conftest import Scenes, run_with_torchrun
-from training.evaluate import main as evaluate
-from training.finetune import main as finetune
-from training.run_log import read_log
+from segvit_hf.training.run_log import read_log
+from tests.training.conftest import Scenes, evaluate, finetune, run_with_torchrun
 
 
 def test_two_processes_train_and_evaluate_as_one(scenes: Scenes, tmp_path: Path) -> None:

@@ -4,13 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from conversion.vit_adapter import plan_conversion
+from segvit_hf.conversion.vit_adapter.family import plan_conversion
 from segvit_hf.encoders.configuration_vit import as_pair
+from segvit_hf.training.data.sources import load_classes
+from segvit_hf.training.model_building import build_config, build_image_processor
+from segvit_hf.training.recipe import Recipe, load_recipe
 from tests.conversion.test_vit_adapter_conversion import PRESETS, manifest_of
 from tests.reference import load_case
-from training.data_sources import load_classes
-from training.model_building import build_config, build_image_processor
-from training.recipe import Recipe, load_recipe
 
 RECIPES = Path(__file__).parents[2] / "training" / "recipes"
 

@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from conversion import convert_checkpoint
 from segvit_hf import SegmenterConfig, SegmenterForSemanticSegmentation, SegVitConfig, SegVitForSemanticSegmentation
-from segvit_hf.encoders.attention import MultiHeadAttention
-from segvit_hf.visualization.attention_maps import attention_maps
+from segvit_hf.conversion import convert_checkpoint
+from segvit_hf.inference.attention_maps import attention_maps
+from segvit_hf.layers.attention import MultiHeadAttention
 from tests.reference import load_case
 
 SMALL = {

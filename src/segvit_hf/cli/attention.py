@@ -11,7 +11,7 @@ from PIL import Image
 from segvit_hf.cli.model_loading import LoadedModel, add_model_arguments, load_model
 from segvit_hf.cli.prediction_inputs import read_photo
 from segvit_hf.encoders.configuration_vit import as_pair
-from segvit_hf.visualization.attention_maps import AttentionMaps, attention_maps
+from segvit_hf.inference.attention_maps import AttentionMaps, attention_maps
 from segvit_hf.visualization.attention_pictures import map_picture, marked_photo, overview
 from segvit_hf.visualization.overlay import save_overlay
 
@@ -30,14 +30,9 @@ and at the bottom to whole patches."""
 _MOST_CLASSES_SHOWN = 24
 
 
-def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Adds the subcommand `attention`."""
-    parser = subparsers.add_parser(
-        "attention",
-        help="draw attention maps",
-        description=_DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the description and the arguments of the command."""
+    parser.description = _DESCRIPTION
     add_model_arguments(parser)
     parser.add_argument("image", metavar="IMAGE", type=Path, help="photo")
     part = parser.add_mutually_exclusive_group()
@@ -188,4 +183,4 @@ def _file_name(name: str) -> str:
     return re.sub(r"[^0-9A-Za-z]+", "-", name).strip("-") or "unnamed"
 
 
-__all__ = ["add_parser", "run", "whole_patches"]
+__all__ = ["add_arguments", "run", "whole_patches"]

@@ -1,21 +1,23 @@
-"""
-The entry of `segvit-hf`.
-
-Subcommands come from the entry-point group `segvit_hf.commands`: each is a function `add_parser(subparsers)` that
-calls `set_defaults(run=...)` with a function from the parsed arguments to the exit status. This file knows none of
-them, so that the library does not depend on the packages that provide them.
-"""
+"""The entry of `segvit-hf`: a table of commands, each in a module that is imported when it is asked for."""
 
 import argparse
 import os
 import sys
 import traceback
 from collections.abc import Sequence
-from importlib.metadata import EntryPoint, entry_points
+from importlib import import_module
 
 from segvit_hf import __version__
 
-COMMAND_GROUP = "segvit_hf.commands"
+# Name: (module, what the help says of it). A module has `add_arguments(parser)`, which also sets `run`, a function
+# from the parsed arguments to the exit status.
+COMMANDS = {
+    "attention": ("segvit_hf.cli.attention", "draw what patches, class tokens and class embeddings attend to"),
+    "convert": ("segvit_hf.cli.convert", "convert released weights (.pth) to the Hugging Face format"),
+    "evaluate": ("segvit_hf.cli.evaluate", "measure mIoU of a saved model on labelled photos"),
+    "predict": ("segvit_hf.cli.predict", "segment a photo, a folder of photos or a video"),
+    "train": ("segvit_hf.cli.train", "fine-tune a model from a recipe"),
+}
 EXIT_OK = 0
 EXIT_ERROR = 1
 EXIT_USAGE = 2
@@ -23,23 +25,19 @@ EXIT_INTERRUPTED = 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """
-    Runs `segvit-hf`.
+    """Runs `segvit-hf`.
 
     Args:
         arguments: Words after the program's name; those of the process by default.
 
     Returns:
-        0 when all went well, 1 after an error (its message is on stderr), 130 when interrupted.
+        0 when all went well, 1 after an error (its message is on stderr), 2 without a command, 130 when interrupted.
 
     Raises:
         SystemExit: With status 2 after wrong usage, and 0 after --help or --version, as argparse does.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
-    parser, unavailable = build_parser()
-    command = next((word for word in words if not word.startswith("-")), None)
-    if command in unavailable:
-        return _report(f"`segvit-hf {command}` is not available: {unavailable[command]}")
+    parser = build_parser(next((word for word in words if not word.startswith("-")), None))
     parsed = parser.parse_args(words)
     if not hasattr(parsed, "run"):
         parser.print_help(sys.stderr)
@@ -58,36 +56,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _report(str(error) or type(error).__name__)
 
 
-def build_parser() -> tuple[argparse.ArgumentParser, dict[str, str]]:
-    """The parser with every subcommand that can be imported, and for each other one the reason why it cannot."""
+def build_parser(command: str | None) -> argparse.ArgumentParser:
+    """The parser: all commands by name, and the arguments of `command`, whose module alone is imported."""
     parser = argparse.ArgumentParser(
         prog="segvit-hf", description="Plain-ViT semantic segmentation for Hugging Face transformers."
     )
     parser.add_argument("--version", action="version", version=f"segvit-hf {__version__}")
     parser.add_argument("--traceback", action="store_true", help="show where in the program an error arose")
     subparsers = parser.add_subparsers(title="commands", metavar="COMMAND")
-    unavailable: dict[str, str] = {}
-    for entry_point in _commands():
-        try:
-            entry_point.load()(subparsers)
-        except ImportError as error:
-            unavailable[entry_point.name] = _explain(entry_point, error)
-    notes = [f"{name}: not available, {reason}" for name, reason in unavailable.items()]
-    if not subparsers.choices and not unavailable:
-        notes.append("No commands are registered: install the package first (pip install segvit-hf, or pip install .)")
-    parser.epilog = "; ".join(notes) or None
-    return parser, unavailable
-
-
-def _commands() -> list[EntryPoint]:
-    # The same distribution may be found twice (an installed copy and a source tree): one command each.
-    found = {entry_point.name: entry_point for entry_point in entry_points(group=COMMAND_GROUP)}
-    return [found[name] for name in sorted(found)]
-
-
-def _explain(entry_point: EntryPoint, error: ImportError) -> str:
-    package = error.name or str(error)
-    return f"it needs the package {package!r}, which cannot be imported (for {entry_point.value}: {error})"
+    for name, (module, description) in COMMANDS.items():
+        subparser = subparsers.add_parser(name, help=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+        if name == command:
+            import_module(module).add_arguments(subparser)
+    return parser
 
 
 def _report(message: str, status: int = EXIT_ERROR) -> int:
@@ -95,7 +76,7 @@ def _report(message: str, status: int = EXIT_ERROR) -> int:
     return status
 
 
-__all__ = ["COMMAND_GROUP", "build_parser", "main"]
+__all__ = ["COMMANDS", "build_parser", "main"]
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from transformers import AutoImageProcessor, AutoModelForSemanticSegmentation, PreTrainedModel
 
-from segvit_hf.image_processing import SemanticSegmentationProcessing
+from segvit_hf.image_processing.processor import SemanticSegmentationProcessing
 
 
 @dataclass(frozen=True)

@@ -57,14 +57,9 @@ class PredictionReport:
     failures: list[tuple[Path, str]] = field(default_factory=list)
 
 
-def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Adds the subcommand `predict`."""
-    parser = subparsers.add_parser(
-        "predict",
-        help="segment photos, folders and videos",
-        description=_DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the description and the arguments of the command."""
+    parser.description = _DESCRIPTION
     add_model_arguments(parser)
     parser.add_argument("input", metavar="INPUT", type=Path, help="photo, folder or video")
     parser.add_argument("output", metavar="OUTPUT", type=Path, help="folder or file to write")
@@ -314,4 +309,4 @@ def _first_line(error: Exception) -> str:
     return lines[0] if lines else type(error).__name__
 
 
-__all__ = ["PredictionReport", "add_parser", "open_outputs", "predict_all", "run"]
+__all__ = ["PredictionReport", "add_arguments", "open_outputs", "predict_all", "run"]

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from segvit_hf.image_processing_inputs import load_file, read_image
+from segvit_hf.image_processing.reading import load_file, read_image
 from segvit_hf.video import VIDEO_SUFFIXES
 
 PHOTO_SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})

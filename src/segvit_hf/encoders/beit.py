@@ -12,8 +12,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from segvit_hf._compat import TransformersKwargs, Unpack, initialization
-from segvit_hf.encoders.attention import MultiHeadAttention, attend
 from segvit_hf.encoders.configuration_vit import ViTEncoderConfig
+from segvit_hf.layers.attention import MultiHeadAttention, attend
 
 Grid = tuple[int, int]
 # Rows at the end of a table: from the class token to a patch, from a patch to the class token, the token to itself.

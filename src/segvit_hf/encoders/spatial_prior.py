@@ -7,7 +7,7 @@ Follows SpatialPriorModule of https://github.com/czczup/ViT-Adapter (Chen et al.
 import torch
 from torch import nn
 
-from segvit_hf.encoders.convolution import NormalizedConvolution
+from segvit_hf.layers.convolution import NormalizedConvolution
 
 
 class SpatialPrior(nn.Module):

@@ -22,11 +22,11 @@ from segvit_hf._compat import (
     initialization,
     merge_with_config_defaults,
 )
-from segvit_hf.encoders.attention import MultiHeadAttention, SelectableAttention
 from segvit_hf.encoders.beit import BeitAttention, relative_positions
 from segvit_hf.encoders.configuration_vit import ViTEncoderConfig
-from segvit_hf.encoders.drop_path import DropPath
-from segvit_hf.encoders.position_embeddings import resize_position_embeddings
+from segvit_hf.layers.attention import MultiHeadAttention, SelectableAttention
+from segvit_hf.layers.drop_path import DropPath
+from segvit_hf.layers.position_embeddings import resize_position_embeddings
 
 
 @dataclass

@@ -23,15 +23,15 @@ from segvit_hf._compat import (
 )
 from segvit_hf.encoders.beit import relative_positions
 from segvit_hf.encoders.configuration_vit_adapter import NUM_FEATURE_MAPS, VitAdapterEncoderConfig
-from segvit_hf.encoders.convolution import reset_convolution
-from segvit_hf.encoders.deformable_attention import (
+from segvit_hf.encoders.spatial_prior import SpatialPrior
+from segvit_hf.encoders.vit import ViTEncoder, ViTEncoderOutput
+from segvit_hf.layers.convolution import reset_convolution
+from segvit_hf.layers.deformable_attention import (
     MultiScaleDeformableAttention,
     SamplingGeometry,
     sampling_geometry,
 )
-from segvit_hf.encoders.drop_path import DropPath
-from segvit_hf.encoders.spatial_prior import SpatialPrior
-from segvit_hf.encoders.vit import ViTEncoder, ViTEncoderOutput
+from segvit_hf.layers.drop_path import DropPath
 
 Grid = tuple[int, int]
 # The coarsest map has one cell per so many pixels: sides are padded to a multiple of it.

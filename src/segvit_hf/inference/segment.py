@@ -11,8 +11,8 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor, nn
 
-from segvit_hf.image_processing import SemanticSegmentationProcessing
-from segvit_hf.image_processing_inputs import load_file, read_image
+from segvit_hf.image_processing.processor import SemanticSegmentationProcessing
+from segvit_hf.image_processing.reading import load_file, read_image
 from segvit_hf.inference.test_time_augmentation import View, accumulate_probabilities, most_probable_classes
 
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from segvit_hf.image_processing_outputs import RunningArgmax, class_chunks, resize_logits, resized_argmax
-from segvit_hf.image_processing_sizes import Size
+from segvit_hf.image_processing.postprocessing import RunningArgmax, class_chunks, resize_logits, resized_argmax
+from segvit_hf.image_processing.size_rules import Size
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,9 @@ from transformers import PreTrainedModel
 from transformers.utils import ModelOutput
 
 from segvit_hf._compat import TransformersKwargs, Unpack, can_return_tuple
-from segvit_hf.encoders.attention import SelectableAttention
 from segvit_hf.encoders.vit import ViTEncoder
-from segvit_hf.inference.sliding_window import sliding_window_logits
+from segvit_hf.layers.attention import SelectableAttention
+from segvit_hf.models.sliding_window import sliding_window_logits
 from segvit_hf.models.sliding_window_config import validated_sliding_window
 
 

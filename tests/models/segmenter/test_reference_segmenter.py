@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from conversion import ConvertedCheckpoint, convert_checkpoint
 from segvit_hf import segment
+from segvit_hf.conversion import ConvertedCheckpoint, convert_checkpoint
 from tests.reference import (
     ReferenceCase,
     assert_close_to_reference,

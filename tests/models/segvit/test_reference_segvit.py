@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from conversion import ConvertedCheckpoint, convert_checkpoint
 from segvit_hf import segment
+from segvit_hf.conversion import ConvertedCheckpoint, convert_checkpoint
 from segvit_hf.models.segvit.loss_segvit import ignore_dropped_patches
 from tests.reference import (
     ReferenceCase,

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import torch
 
-from conversion import load_pretrained_encoder
 from segvit_hf import SetrConfig, SetrForSemanticSegmentation
+from segvit_hf.conversion import load_pretrained_encoder
 from tests.reference import ReferenceCase, assert_close_to_reference, case_names, load_case
 
 RESIZES = [

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from conversion import ConvertedCheckpoint, convert_checkpoint
 from segvit_hf import SetrForSemanticSegmentation, segment
+from segvit_hf.conversion import ConvertedCheckpoint, convert_checkpoint
 from tests.reference import (
     LABEL_MAP_AGREEMENT,
     ReferenceCase,

@@ -2,7 +2,7 @@
 
 import torch
 
-from conversion import ConvertedCheckpoint, convert_checkpoint
+from segvit_hf.conversion import ConvertedCheckpoint, convert_checkpoint
 from segvit_hf.encoders.beit import relative_positions
 from tests.reference import ReferenceCase
 

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from segvit_hf.encoders.deformable_attention import MultiScaleDeformableAttention, sample_levels, sampling_geometry
+from segvit_hf.layers.deformable_attention import MultiScaleDeformableAttention, sample_levels, sampling_geometry
 
 QUERY_GRIDS, LEVEL_GRIDS = [(2, 3)], [(4, 6), (2, 3)]
 CPU = torch.device("cpu")

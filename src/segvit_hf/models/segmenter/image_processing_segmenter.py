@@ -1,6 +1,6 @@
 """Image processors of Segmenter (rstrudel/segmenter): the shared ones, which keep a photo's size by default."""
 
-from segvit_hf.image_processing import (
+from segvit_hf.image_processing.processor import (
     SemanticSegmentationImageProcessor,
     SemanticSegmentationImageProcessorKwargs,
     SemanticSegmentationImageProcessorPil,

@@ -21,8 +21,8 @@ from segvit_hf._compat import (
     initialization,
     merge_with_config_defaults,
 )
-from segvit_hf.encoders.attention import MultiHeadAttention, SelectableAttention
 from segvit_hf.encoders.vit import ViTEncoder, ViTLayer
+from segvit_hf.layers.attention import MultiHeadAttention, SelectableAttention
 from segvit_hf.models.segmenter.configuration_segmenter import SegmenterConfig
 from segvit_hf.models.segmenter.loss_segmenter import SegmenterLoss
 from segvit_hf.models.semantic_segmentation import SemanticSegmentationModel, SemanticSegmentationOutput

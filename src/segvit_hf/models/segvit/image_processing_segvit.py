@@ -1,6 +1,6 @@
 """Image processors of SegViT (zbwxp/SegVit): the shared ones, whose default values are those of its ViT-L models."""
 
-from segvit_hf.image_processing import (
+from segvit_hf.image_processing.processor import (
     SemanticSegmentationImageProcessor,
     SemanticSegmentationImageProcessorKwargs,
     SemanticSegmentationImageProcessorPil,

@@ -13,8 +13,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from segvit_hf._compat import GradientCheckpointingLayer, TransformersKwargs, Unpack, initialization
-from segvit_hf.encoders.attention import MultiHeadAttention, attend
 from segvit_hf.encoders.vit import FeedForward, ViTEncoder
+from segvit_hf.layers.attention import MultiHeadAttention, attend
 from segvit_hf.models.segvit.configuration_segvit import SegVitConfig
 from segvit_hf.models.segvit.loss_segvit import SegVitLoss
 from segvit_hf.models.semantic_segmentation import SemanticSegmentationModel, SemanticSegmentationOutput

@@ -1,6 +1,6 @@
 """Image processors of SETR (fudan-zvg/SETR): the shared ones, whose default values are those of its ADE20K models."""
 
-from ...image_processing import (
+from segvit_hf.image_processing.processor import (
     SemanticSegmentationImageProcessor,
     SemanticSegmentationImageProcessorKwargs,
     SemanticSegmentationImageProcessorPil,

@@ -15,8 +15,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from segvit_hf._compat import TransformersKwargs, Unpack, initialization
-from segvit_hf.encoders.convolution import NormalizedConvolution
 from segvit_hf.encoders.vit import ViTEncoder
+from segvit_hf.layers.convolution import NormalizedConvolution
 from segvit_hf.models.semantic_segmentation import SemanticSegmentationModel, SemanticSegmentationOutput
 from segvit_hf.models.setr.configuration_setr import SetrConfig
 from segvit_hf.models.setr.loss_setr import SetrLoss

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from ...image_processing import (
+from segvit_hf.image_processing.processor import (
     SemanticSegmentationImageProcessor,
     SemanticSegmentationImageProcessorKwargs,
     SemanticSegmentationImageProcessorPil,

@@ -11,8 +11,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from segvit_hf._compat import GradientCheckpointingLayer
-from segvit_hf.encoders.attention import MultiHeadAttention, attend
 from segvit_hf.encoders.vit import FeedForward
+from segvit_hf.layers.attention import MultiHeadAttention, attend
 from segvit_hf.models.vit_adapter.configuration_vit_adapter import VitAdapterConfig
 from segvit_hf.models.vit_adapter.pixel_decoder import (
     LAYER_NORM_EPS,

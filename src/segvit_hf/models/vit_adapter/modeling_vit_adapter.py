@@ -18,10 +18,10 @@ from segvit_hf._compat import (
     can_return_tuple,
     initialization,
 )
-from segvit_hf.encoders.attention import SelectableAttention
-from segvit_hf.encoders.convolution import reset_convolution
-from segvit_hf.encoders.deformable_attention import MultiScaleDeformableAttention
 from segvit_hf.encoders.vit_adapter import SIZE_DIVISOR, VitAdapterEncoder
+from segvit_hf.layers.attention import SelectableAttention
+from segvit_hf.layers.convolution import reset_convolution
+from segvit_hf.layers.deformable_attention import MultiScaleDeformableAttention
 from segvit_hf.models.semantic_segmentation import SemanticSegmentationModel, SemanticSegmentationOutput
 from segvit_hf.models.vit_adapter.configuration_vit_adapter import VitAdapterConfig
 from segvit_hf.models.vit_adapter.loss_vit_adapter import Mask2FormerLoss, UperNetLoss

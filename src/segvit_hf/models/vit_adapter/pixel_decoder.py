@@ -12,13 +12,13 @@ from torch import nn
 
 from segvit_hf._compat import GradientCheckpointingLayer
 from segvit_hf.encoders.configuration_vit_adapter import NUM_FEATURE_MAPS
-from segvit_hf.encoders.convolution import NormalizedConvolution
-from segvit_hf.encoders.deformable_attention import (
+from segvit_hf.encoders.vit import FeedForward
+from segvit_hf.layers.convolution import NormalizedConvolution
+from segvit_hf.layers.deformable_attention import (
     MultiScaleDeformableAttention,
     SamplingGeometry,
     sampling_geometry,
 )
-from segvit_hf.encoders.vit import FeedForward
 from segvit_hf.models.vit_adapter.configuration_vit_adapter import VitAdapterConfig
 from segvit_hf.models.vit_adapter.upernet import resize_like
 

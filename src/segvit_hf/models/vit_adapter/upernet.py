@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from segvit_hf.encoders.configuration_vit_adapter import NUM_FEATURE_MAPS
-from segvit_hf.encoders.convolution import NormalizedConvolution
+from segvit_hf.layers.convolution import NormalizedConvolution
 from segvit_hf.models.vit_adapter.configuration_vit_adapter import VitAdapterConfig
 
 

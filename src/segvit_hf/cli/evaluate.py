@@ -1,0 +1,147 @@
+"""
+Evaluate a saved model on labelled pictures at their own sizes: per-class table, mIoU, mAcc, aAcc.
+
+    python training/evaluate.py --model DIR --images DIR --annotations DIR [--scales 0.5 1.0 1.5 --flip]
+    torchrun --nproc_per_node 2 training/evaluate.py --model DIR --layout ade20k --data-root DIR --output results.json
+"""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from transformers import AutoImageProcessor, AutoModelForSemanticSegmentation, PreTrainedModel
+
+import segvit_hf  # noqa: F401 - registers the architectures with the Auto classes
+from segvit_hf.training.data.sources import (
+    Classes,
+    ClassIdPictures,
+    check_label_maps,
+    load_classes,
+    open_validation_data,
+)
+from segvit_hf.training.evaluation import EvaluationResult, class_names, evaluate_model
+from segvit_hf.training.recipe import AugmentationRecipe, DataRecipe, DataSource
+from segvit_hf.training.recipe_parsing import RecipeError
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the description and the arguments of the command."""
+    parser.description = "Evaluate a semantic-segmentation model."
+    parser.add_argument("--model", required=True, metavar="DIR", help="saved model with its image processor")
+    parser.add_argument("--images", metavar="DIR", help="folder of pictures")
+    parser.add_argument("--annotations", metavar="DIR", help="folder of their label maps")
+    parser.add_argument(
+        "--image-suffix", default="", help="end of the pictures' names that is not part of the pair's name"
+    )
+    parser.add_argument("--annotation-suffix", default="", help="the same for the label maps")
+    parser.add_argument("--list-file", metavar="FILE", help="names of the pairs to use, one a line")
+    parser.add_argument("--layout", metavar="NAME", help="instead of folders: a known data set below --data-root")
+    parser.add_argument("--data-root", metavar="DIR")
+    classes = parser.add_mutually_exclusive_group()
+    classes.add_argument("--classes", metavar="FILE", help="class list, one name a line (default: the model's)")
+    classes.add_argument("--label-set", metavar="NAME", help="a known class list, for example ade20k")
+    parser.add_argument(
+        "--reduce-zero-label",
+        action=argparse.BooleanOptionalAction,
+        help="whether id 0 of the label maps means 'ignore' and classes count from 1 (default: what the label set "
+        "says, without one what the model's image processor says)",
+    )
+    parser.add_argument("--scales", type=float, nargs="+", default=[1.0], metavar="X", help="average these scales")
+    parser.add_argument("--flip", action="store_true", help="average mirrored pictures, too")
+    parser.add_argument("--batch-size", type=int, default=1, metavar="N", help="pictures at a time per process")
+    parser.add_argument("--workers", type=int, default=2, metavar="N", help="loader processes per process")
+    parser.add_argument("--mixed-precision", choices=("no", "fp16", "bf16"))
+    parser.add_argument("--output", metavar="FILE.json", help="write the result there")
+    parser.set_defaults(run=run)
+
+
+def classes_of(options: argparse.Namespace, data: DataRecipe, model: PreTrainedModel, image_processor: Any) -> Classes:
+    """
+    The class list and what id 0 means, from the flags, else from the model.
+
+    Raises:
+        RecipeError: the class list has another length than the model's.
+    """
+    own = class_names(model.config)
+    reduce_labels = bool(getattr(image_processor, "do_reduce_labels", False))
+    named = data.label_set is not None or data.layout is not None
+    if data.classes is not None or named:
+        given = load_classes(data)
+        if len(given.names) != len(own):
+            raise RecipeError(
+                f"--classes / --label-set: expected the model's {len(own)} classes, found {len(given.names)} classes"
+            )
+        own, reduce_labels = given.names, given.reduce_zero_label if named else reduce_labels
+    if options.reduce_zero_label is not None:
+        reduce_labels = options.reduce_zero_label
+    return Classes(own, reduce_labels)
+
+
+def data_of(options: argparse.Namespace) -> DataRecipe:
+    """The data section that the flags describe."""
+    source = None
+    if options.layout is None or options.images is not None or options.annotations is not None:
+        source = DataSource(
+            images=options.images,
+            annotations=options.annotations,
+            image_suffix=options.image_suffix,
+            annotation_suffix=options.annotation_suffix,
+            list_file=options.list_file,
+        )
+    return DataRecipe(
+        augmentation=AugmentationRecipe(crop_size=(1, 1)),  # not used in evaluation
+        root=options.data_root,
+        layout=options.layout,
+        validation=source,
+        label_set=options.label_set,
+        classes=options.classes,
+    )
+
+
+def evaluate(options: argparse.Namespace) -> EvaluationResult:
+    """Load, evaluate, print the table on the main process and write the JSON file."""
+    try:
+        data = data_of(options)
+    except ValueError as error:
+        raise RecipeError(f"--{error}") from error
+    accelerator = Accelerator(mixed_precision=options.mixed_precision)
+    try:
+        model = AutoModelForSemanticSegmentation.from_pretrained(options.model)
+        image_processor = AutoImageProcessor.from_pretrained(options.model)
+    except (OSError, ValueError) as error:
+        raise RecipeError(f"--model {options.model}: {error}") from error
+    classes = classes_of(options, data, model, image_processor)
+    stored = open_validation_data(data, classes)
+    assert stored is not None  # data_of gives a source or a layout
+    check_label_maps(stored, classes, samples=50, key="--annotations")
+    model.config.id2label = dict(enumerate(classes.names))
+    result = evaluate_model(
+        model.to(accelerator.device),
+        image_processor,
+        ClassIdPictures(stored, classes),
+        accelerator,
+        batch_size=options.batch_size,
+        workers=options.workers,
+        scales=options.scales,
+        flip=options.flip,
+    )
+    if accelerator.is_main_process:
+        print(result.table())
+        if options.output is not None:
+            result.write_json(Path(options.output))
+    return result
+
+
+def run(options: argparse.Namespace) -> int:
+    """Evaluate; returns the exit status."""
+    try:
+        evaluate(options)
+    except RecipeError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
+    return 0

@@ -1,0 +1,1 @@
+"""What the configurations of mmsegmentation have in common, whatever the architecture."""

@@ -1,0 +1,157 @@
+"""From mmsegmentation's `test_pipeline` to the arguments of our image processors."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from segvit_hf.conversion.errors import ConversionError
+from segvit_hf.conversion.original_fields import OriginalFields
+
+_PIXEL_MAXIMUM = 255
+# Steps that only move data around at test time.
+_NEUTRAL_STEPS = ("RandomFlip", "ImageToTensor", "DefaultFormatBundle", "Collect")
+
+
+def original_processor_arguments(original: Mapping[str, Any], **without: Any) -> dict[str, Any]:
+    """
+    What an original configuration says of its image processor.
+
+    Args:
+        original: `reduce_zero_label` (whether label 0 of the data set's maps means "no class") and `test_pipeline` are
+            read; both are optional.
+        without: Fields to set where a pipeline that is given does without the step, unlike our defaults.
+
+    Returns:
+        `do_reduce_labels`, and what `image_processor_arguments` reads from the pipeline.
+
+    Raises:
+        ConversionError: If a step or a setting of the pipeline is not supported, naming it.
+    """
+    arguments: dict[str, Any] = {"do_reduce_labels": bool(original.get("reduce_zero_label", False))}
+    if original.get("test_pipeline"):
+        arguments.update({**without, **image_processor_arguments(original["test_pipeline"])})
+    return arguments
+
+
+def image_processor_arguments(test_pipeline: Any) -> dict[str, Any]:
+    """
+    What an image processor needs to resize and normalise as a `test_pipeline` of mmsegmentation 0.x does.
+
+    Scales and flips of a multi-scale test are no part of an image processor: they are arguments of
+    `segvit_hf.segment`.
+
+    Args:
+        test_pipeline: The list of steps: `LoadImageFromFile`, then `MultiScaleFlipAug` around the others.
+
+    Returns:
+        `size`, `minimum_short_edge`, `size_divisor`, `minimum_padded_size`, `image_mean` and `image_std` (for pixels
+        in 0..1) where the pipeline sets them, and `do_resize`, `do_normalize`.
+
+    Raises:
+        ConversionError: If a step or a setting is not supported, naming it.
+    """
+    steps = _steps(test_pipeline, "test_pipeline")
+    arguments: dict[str, Any] = {"do_resize": False, "do_normalize": False}
+    found_augmentation = False
+    for step in steps:
+        kind = step.use("type")
+        if kind == "LoadImageFromFile":
+            step.require("to_float32", False, True, default=False)
+            step.require("color_type", "color", default="color")
+            step.ignore("file_client_args", "imdecode_backend")
+            step.finish()
+        elif kind == "MultiScaleFlipAug":
+            found_augmentation = True
+            arguments.update(_augmentation_arguments(step))
+        elif kind not in _NEUTRAL_STEPS:
+            raise ConversionError(f"{step.where}: the step {kind!r} is not supported.")
+    if not found_augmentation:
+        raise ConversionError("test_pipeline: expected a step MultiScaleFlipAug that holds the others, found none.")
+    return arguments
+
+
+def _augmentation_arguments(step: OriginalFields) -> dict[str, Any]:
+    arguments: dict[str, Any] = {}
+    scale = _image_scale(step)
+    step.ignore("img_ratios", "flip", "flip_direction")
+    for transform in _steps(step.use("transforms"), f"{step.where}.transforms"):
+        kind = transform.use("type")
+        if kind in ("Resize", "SETR_Resize"):
+            arguments.update(_resize_arguments(transform, scale))
+        elif kind == "ResizeToMultiple":
+            arguments["size_divisor"] = transform.use_int("size_divisor", 32)
+            transform.require("interpolation", None, default=None)
+            transform.finish()
+        elif kind == "PadShortSide":
+            arguments["minimum_padded_size"] = transform.use_int("size")
+            transform.require("pad_val", 0, default=0)
+            transform.require("seg_pad_val", 255, default=255)
+            transform.finish()
+        elif kind == "Normalize":
+            transform.require("to_rgb", True, default=True)
+            arguments["do_normalize"] = True
+            arguments["image_mean"] = _per_channel(transform, "mean")
+            arguments["image_std"] = _per_channel(transform, "std")
+            transform.finish()
+        elif kind not in _NEUTRAL_STEPS:
+            raise ConversionError(f"{transform.where}: the step {kind!r} is not supported.")
+    step.finish()
+    return arguments
+
+
+def _resize_arguments(transform: OriginalFields, scale: tuple[int, int]) -> dict[str, Any]:
+    transform.require("ratio_range", None, default=None)
+    transform.require("img_scale", None, default=None)
+    transform.ignore("multiscale_mode")
+    keep_ratio = transform.use_bool("keep_ratio", True)
+    minimum_short_edge = _minimum_short_edge(transform, scale)
+    transform.finish()
+    if not keep_ratio:
+        # mmcv writes sizes as (width, height).
+        return {"do_resize": True, "size": {"height": scale[1], "width": scale[0]}}
+    arguments: dict[str, Any] = {
+        "do_resize": True,
+        "size": {"shortest_edge": min(scale), "longest_edge": max(scale)},
+    }
+    if minimum_short_edge is not None:
+        arguments["minimum_short_edge"] = minimum_short_edge
+    return arguments
+
+
+def _minimum_short_edge(transform: OriginalFields, scale: tuple[int, int]) -> int | None:
+    """Lower limit of the short side, where one of three projects' rules sets it: the long side is then not capped."""
+    minimum = None if transform.use("min_size", None) is None else transform.use_int("min_size")
+    # SETR, ViT-Adapter: never below the crop.
+    if transform.use_bool("setr_multi_scale", False):
+        minimum = transform.use_pair("crop_size")[0]
+    transform.ignore("crop_size")
+    # SETR's Pascal Context configurations: an argument that the released code no longer takes. In the code that knew
+    # it the short side was that of img_scale, whatever the long side.
+    if transform.require("dataset", None, "pascal_context", default=None) is not None:
+        minimum = min(scale)
+    return minimum
+
+
+def _image_scale(step: OriginalFields) -> tuple[int, int]:
+    value = step.use("img_scale")
+    if isinstance(value, Sequence) and len(value) == 1 and isinstance(value[0], Sequence):
+        value = value[0]
+    if not (isinstance(value, Sequence) and len(value) == 2 and all(isinstance(side, int) for side in value)):
+        raise ConversionError(f"{step.where}.img_scale: expected one pair of whole numbers, found {value!r}.")
+    return (value[0], value[1])
+
+
+def _per_channel(transform: OriginalFields, name: str) -> list[float]:
+    values = transform.use(name)
+    if not (isinstance(values, Sequence) and len(values) == 3 and all(isinstance(v, (int, float)) for v in values)):
+        raise ConversionError(f"{transform.where}.{name}: expected three numbers, found {values!r}.")
+    # Rounded so that 123.675 reads 0.485; the difference is far below float32's resolution.
+    return [round(value / _PIXEL_MAXIMUM, 12) for value in values]
+
+
+def _steps(values: Any, where: str) -> list[OriginalFields]:
+    if not isinstance(values, Sequence) or isinstance(values, (str, bytes, Mapping)):
+        raise ConversionError(f"{where}: expected a list of steps, found {values!r}.")
+    return [OriginalFields(step, f"{where}[{index}]") for index, step in enumerate(values)]
+
+
+__all__ = ["image_processor_arguments", "original_processor_arguments"]

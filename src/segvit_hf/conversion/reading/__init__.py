@@ -1,0 +1,1 @@
+"""Reading checkpoints and configurations safely, and telling which model they are of."""

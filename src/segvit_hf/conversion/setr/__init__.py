@@ -1,0 +1,1 @@
+"""SETR (Zheng et al., CVPR 2021): the naming of its authors and that of mmsegmentation."""

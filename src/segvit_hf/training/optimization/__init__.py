@@ -1,0 +1,1 @@
+"""Optimizer groups, learning rates and batch norm over all devices."""

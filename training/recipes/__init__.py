@@ -1,0 +1,1 @@
+"""Training recipes as data: one YAML file each."""
