@@ -1,5 +1,4 @@
-"""
-Cost of SegViT's mask logits: one product over the full width, against the mean of logits kept for every head.
+"""Cost of SegViT's mask logits: one product over the full width, against the mean of logits kept for every head.
 
 Both forms run in turn in one process, so that what counts is their ratio:
 

@@ -165,7 +165,7 @@ def load_case(family: str, name: str) -> ReferenceCase:
 
 
 def case_names(family: str, pattern: str = "*") -> list[str]:
-    """The names of a family's cases that match a shell pattern, sorted: to parametrise tests with."""
+    """The names of a family's cases that match a shell pattern, sorted: to parametrize tests with."""
     return sorted(path.stem for path in (FIXTURES / "reference" / family).glob(f"{pattern}.json"))
 
 

@@ -1,4 +1,4 @@
-"""Evaluate a saved model on labelled photos: `segvit-hf evaluate` for a clone.
+"""Evaluate a saved model on labeled photos: `segvit-hf evaluate` for a clone.
 
 python training/evaluate.py --model DIR --images DIR --annotations DIR [--scales 0.5 1.0 1.5 --flip]
 torchrun --nproc_per_node 2 training/evaluate.py --model DIR --layout ade20k --data-root DIR --output results.json

@@ -1,5 +1,4 @@
-"""
-Plain-ViT semantic segmentation for transformers.
+"""Plain-ViT semantic segmentation for transformers.
 
 Importing this package registers its architectures with transformers' Auto classes, so that
 `AutoModelForSemanticSegmentation.from_pretrained` and `pipeline("image-segmentation")` load them.

@@ -92,8 +92,7 @@ def register_architectures() -> None:
 
 
 def add_remote_code(folder: str | Path) -> None:
-    """
-    Lets a saved model load with `trust_remote_code=True` where `segvit_hf` is installed but was not imported.
+    """Lets a saved model load with `trust_remote_code=True` where `segvit_hf` is installed but was not imported.
 
     Writes `segvit_hf_auto.py`, which only imports our classes, and an `auto_map` into config.json. The image
     processor's entry stands there too: in preprocessor_config.json, the pipelines would take it for a video

@@ -1,5 +1,4 @@
-"""
-Reading and writing videos frame by frame, through PyAV.
+"""Reading and writing videos frame by frame, through PyAV.
 
 Both directions hold a few frames at a time, however long the video is. PyAV is an optional dependency
 (`pip install segvit-hf[video]`).
@@ -27,8 +26,7 @@ _X264_QUALITY = {"crf": "18"}  # visually lossless
 
 
 def require_av() -> ModuleType:
-    """
-    PyAV.
+    """PyAV.
 
     Raises:
         ValueError: It is not installed; says how to install it.
@@ -41,8 +39,7 @@ def require_av() -> ModuleType:
 
 
 class VideoReader:
-    """
-    The frames of a video's first picture stream, one at a time. Use as a context manager.
+    """The frames of a video's first picture stream, one at a time. Use as a context manager.
 
     Args:
         path: A file in any format that FFmpeg reads.
@@ -84,8 +81,7 @@ class VideoReader:
         self._container.close()
 
     def __iter__(self) -> Iterator[tuple[np.ndarray, int]]:
-        """
-        Frames in the order in which they are shown: uint8 RGB (height, width, 3), turned upright, and the time stamp
+        """Frames in the order in which they are shown: uint8 RGB (height, width, 3), turned upright, and the time stamp
         in units of `time_base`, strictly rising.
 
         Raises:
@@ -105,8 +101,7 @@ class VideoReader:
 
 
 class VideoWriter:
-    """
-    Writes frames to a video file, which appears under its name when it is complete. Use as a context manager.
+    """Writes frames to a video file, which appears under its name when it is complete. Use as a context manager.
 
     Args:
         path: `.mp4`, `.mov`, `.mkv` or `.webm`. Missing folders are made.
@@ -142,8 +137,7 @@ class VideoWriter:
         return self
 
     def write(self, pixels: np.ndarray, time: int) -> None:
-        """
-        Adds a frame: uint8 RGB (height, width, 3), the size of the first one, and its time stamp. A last odd row or
+        """Adds a frame: uint8 RGB (height, width, 3), the size of the first one, and its time stamp. A last odd row or
         column is repeated, as the codec wants even sides.
         """
         height, width = pixels.shape[:2]

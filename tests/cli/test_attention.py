@@ -86,7 +86,7 @@ def test_photos_are_cut_to_whole_patches(size: tuple[int, int], short_side: int,
     assert whole_patches(Image.new("RGB", size), short_side, 8).size == expected
 
 
-def test_an_even_map_is_one_colour() -> None:
+def test_an_even_map_is_one_color() -> None:
     assert (np.asarray(map_picture(np.full((2, 3), 0.25), 4)) == DARK).all()
 
 

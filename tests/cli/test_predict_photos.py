@@ -71,7 +71,7 @@ def test_scales_size_and_flip_are_those_of_segment(
         np.testing.assert_array_equal(np.asarray(ids), expected)
 
 
-def test_an_overlay_shows_the_photo_the_colours_and_a_legend(
+def test_an_overlay_shows_the_photo_the_colors_and_a_legend(
     model_folder: Path, photo: Path, tmp_path: Path, run_command: RunCommand
 ) -> None:
     palette = tmp_path / "classes.txt"
@@ -136,10 +136,7 @@ def test_all_is_well_without_unreadable_files(
 def test_one_pixel_gets_one_label(model_folder: Path, tmp_path: Path, run_command: RunCommand) -> None:
     Image.new("RGB", (1, 1), (10, 200, 30)).save(tmp_path / "pixel.png")
     assert (
-        run_command(
-            add_arguments, model_folder, tmp_path / "pixel.png", tmp_path / "out.png", "--save", "labels"
-        )
-        == 0
+        run_command(add_arguments, model_folder, tmp_path / "pixel.png", tmp_path / "out.png", "--save", "labels") == 0
     )
     with Image.open(tmp_path / "out.png") as ids:
         assert ids.size == (1, 1)
@@ -152,9 +149,7 @@ def test_a_photo_lies_as_its_exif_orientation_says(
     exif[0x0112] = 6  # to be turned by 90 degrees
     Image.open(photo).save(tmp_path / "turned.jpg", exif=exif)
     assert (
-        run_command(
-            add_arguments, model_folder, tmp_path / "turned.jpg", tmp_path / "ids.png", "--save", "labels"
-        )
+        run_command(add_arguments, model_folder, tmp_path / "turned.jpg", tmp_path / "ids.png", "--save", "labels")
         == 0
     )
     with Image.open(tmp_path / "ids.png") as ids:
@@ -214,13 +209,13 @@ def test_a_model_that_is_not_there_is_named(photo: Path, tmp_path: Path, run_com
         run_command(add_arguments, tmp_path / "missing", photo, tmp_path / "out")
 
 
-def test_a_palette_with_too_few_colours_is_refused(
+def test_a_palette_with_too_few_colors_is_refused(
     model_folder: Path, photo: Path, tmp_path: Path, run_command: RunCommand
 ) -> None:
     palette = tmp_path / "classes.txt"
     palette.write_text("sky 1 2 3\nroad 4 5 6\n")
-    with pytest.raises(ValueError, match="expected at least 5 colours, one per class of the model, found 2"):
+    with pytest.raises(ValueError, match="expected at least 5 colors, one per class of the model, found 2"):
         run_command(add_arguments, model_folder, photo, tmp_path / "out", "--palette", palette)
     palette.write_text("sky\nroad\n")
-    with pytest.raises(ValueError, match="found classes without colours"):
+    with pytest.raises(ValueError, match="found classes without colors"):
         run_command(add_arguments, model_folder, photo, tmp_path / "out", "--palette", palette)

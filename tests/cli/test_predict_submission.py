@@ -94,9 +94,7 @@ def test_photos_of_another_size_than_cityscapes_are_named(
     run_command: RunCommand,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    run_command(
-        add_arguments, model_folder, photos, tmp_path / "x.zip", "--submission", data_set, "--quiet"
-    )
+    run_command(add_arguments, model_folder, photos, tmp_path / "x.zip", "--submission", data_set, "--quiet")
     warning = "2 photos are not of 2048x1024 pixels, as the server expects: berlin_000000_000019_leftImg8bit"
     assert (warning in capsys.readouterr().err) == (data_set == "cityscapes")
 
@@ -119,9 +117,7 @@ def test_what_the_server_would_refuse_is_refused_before_the_model_is_loaded(
         copy.write_bytes((photos / NAMES[data_set][0]).read_bytes())
     source, output, *more = words
     with pytest.raises(ValueError, match=message):
-        run_command(
-            add_arguments, "no-model", tmp_path / source, tmp_path / output, "--submission", data_set, *more
-        )
+        run_command(add_arguments, "no-model", tmp_path / source, tmp_path / output, "--submission", data_set, *more)
     assert not (tmp_path / "out.zip").exists()
 
 

@@ -65,7 +65,7 @@ def mmseg_state_dict(case: ReferenceCase) -> dict[str, torch.Tensor]:
 
 
 def mmseg_original(case: ReferenceCase) -> dict[str, Any]:
-    """The configuration; the encoder interpolates and normalises as the case's does, unlike the zoo's."""
+    """The configuration; the encoder interpolates and normalizes as the case's does, unlike the zoo's."""
     encoder, decoder = case.arch["encoder"], case.arch["decoder"]
     head = {"type": "FCNHead", "num_convs": 0, "concat_input": False, "dropout_ratio": 0.0}
     if "n_layers" in decoder:

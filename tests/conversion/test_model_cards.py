@@ -40,7 +40,7 @@ def test_metadata_and_published_numbers(checkpoint: ReleasedCheckpoint) -> None:
         assert metadata["base_model"] == checkpoint.repository
         assert "non-commercial" in text
     else:
-        assert metadata["license"] == checkpoint.publication.licence_name
+        assert metadata["license"] == checkpoint.publication.license_name
         assert checkpoint.url is None or (checkpoint.base_url or checkpoint.url) in text
     assert metadata["pipeline_tag"] == "image-segmentation"
     assert metadata["datasets"] == [checkpoint.dataset_id]

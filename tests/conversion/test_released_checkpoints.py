@@ -65,7 +65,7 @@ def test_every_entry_of_a_released_file_is_used_or_dropped_with_a_reason(name: s
     assert used == case.meta["params"]
 
 
-def test_a_full_size_file_converts_to_a_labelled_model() -> None:
+def test_a_full_size_file_converts_to_a_labeled_model() -> None:
     case = load_case("segvit", "full-vit-b-ade20k")
     # One number, seen as every weight: the whole model takes a few bytes.
     state_dict = {key: torch.zeros(()).expand(shape) for key, shape in case.shapes().items()}

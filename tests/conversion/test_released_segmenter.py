@@ -68,7 +68,7 @@ def test_the_number_of_decoder_layers_is_read_from_the_file() -> None:
 
 
 @pytest.mark.parametrize("name", ["full-seg-t-mask-16-ade20k", "full-seg-b-deit-linear-16-ade20k"])
-def test_a_full_size_file_converts_to_a_labelled_model(name: str) -> None:
+def test_a_full_size_file_converts_to_a_labeled_model(name: str) -> None:
     case = load_case("segmenter", name)
     # One number, seen as every weight: the whole model takes a few bytes.
     state_dict = {key: torch.zeros(()).expand(shape) for key, shape in case.shapes().items()}

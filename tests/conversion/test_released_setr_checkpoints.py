@@ -107,7 +107,7 @@ def test_presets_of_mmsegmentations_zoo_describe_a_model(preset: ReleasedCheckpo
     assert len(plan.config.auxiliary_in_indices) == (4 if plan.config.decoder_type == "mla" else 3)
 
 
-def test_a_full_size_file_converts_to_a_labelled_model() -> None:
+def test_a_full_size_file_converts_to_a_labeled_model() -> None:
     case = load_case("setr", "full-naive-base-768-cityscapes")
     # One number, seen as every weight: the whole model takes a few bytes.
     state_dict = {

@@ -66,7 +66,7 @@ def test_mmsegmentation_resizes_to_the_input_without_cropping() -> None:
     assert difference > 0.01
 
 
-def test_a_data_set_brings_its_names_and_colours() -> None:
+def test_a_data_set_brings_its_names_and_colors() -> None:
     case = load_case("segmenter", "full-seg-t-mask-16-ade20k")
     state_dict = {key: torch.zeros(()).expand(shape) for key, shape in case.shapes().items()}
     config = convert_checkpoint("segmenter", state_dict, case.meta["variant"]).model.config

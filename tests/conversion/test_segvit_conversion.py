@@ -73,7 +73,7 @@ def test_classes_and_palette_are_stored_in_the_configuration() -> None:
 
 
 @pytest.mark.parametrize(("key", "count"), [("classes", 5), ("palette", 7)])
-def test_as_many_names_and_colours_as_classes(key: str, count: int) -> None:
+def test_as_many_names_and_colors_as_classes(key: str, count: int) -> None:
     case = load_case("segvit", "tiny-atm1")
     values: list[Any] = [str(i) for i in range(count)] if key == "classes" else [(0, 0, 0)] * count
     with pytest.raises(ConversionError, match=rf"{key}: expected 6 .* found {count}"):
@@ -207,7 +207,7 @@ def test_shrunk_weights_and_others_are_not_mixed_up(weights: str, configuration:
         (["encoder.embeddings.position_embeddings"], "converted already"),
     ],
 )
-def test_weights_of_another_family_are_recognised(keys: list[str], description: str) -> None:
+def test_weights_of_another_family_are_recognized(keys: list[str], description: str) -> None:
     arch = load_case("segvit", "tiny-atm3").arch
     with pytest.raises(ConversionError, match=rf"family 'segvit', this looks like .*{description}"):
         convert_checkpoint("segvit", {key: torch.zeros(1) for key in keys}, {"model": arch})

@@ -216,7 +216,7 @@ def test_dropout_in_front_of_the_classifier_acts_in_training_only() -> None:
         assert not torch.equal(model(pixels).logits, model(pixels).logits)
 
 
-def test_weights_of_the_other_layout_are_recognised() -> None:
+def test_weights_of_the_other_layout_are_recognized() -> None:
     model = small_model("pup")
     weights = {
         key.replace("backbone.layers", "backbone.blocks"): value for key, value in random_weights(model).items()
@@ -254,8 +254,8 @@ def test_the_command_converts_a_file_of_the_zoos_layout(tmp_path: Path) -> None:
 def run_command(words: list[str]) -> int:
     """`segvit-hf convert`, without the program around it, so that errors are raised."""
     parser = argparse.ArgumentParser()
-    command.add_parser(parser.add_subparsers())
-    arguments = parser.parse_args(["convert", *words])
+    command.add_arguments(parser)
+    arguments = parser.parse_args(words)
     return arguments.run(arguments)
 
 

@@ -1,4 +1,4 @@
-"""The training augmentations: sizes, crops, flips, colours, and determinism."""
+"""The training augmentations: sizes, crops, flips, colors, and determinism."""
 
 import colorsys
 
@@ -138,7 +138,7 @@ def test_nearest_resize_picks_the_floor() -> None:
 def test_bilinear_resize_does_not_antialias() -> None:
     stripes = np.zeros((4, 64, 3), np.uint8)
     stripes[:, ::4] = 255
-    # Every fourth sample between two neighbours: an antialiased result would be 64 everywhere.
+    # Every fourth sample between two neighbors: an antialiased result would be 64 everywhere.
     assert np.unique(resize_bilinear(stripes, 4, 16)).tolist() == [0]
     assert resize_bilinear(np.array([[[0] * 3, [200] * 3]], np.uint8), 1, 4)[0, :, 0].tolist() == [0, 50, 150, 200]
 
@@ -169,12 +169,12 @@ def test_hsv_and_back_stay_close_to_exact_arithmetic(photo: np.ndarray) -> None:
         assert abs(hsv[row, column, 2] - 255 * value) < 0.51
         assert abs(hsv[row, column, 1] - 255 * saturation) < 0.6
         assert min(abs(hsv[row, column, 0] - 180 * hue), 180 - abs(hsv[row, column, 0] - 180 * hue)) < 0.6
-    # Half a unit of hue is up to 4 of 255 where the colour is strong.
+    # Half a unit of hue is up to 4 of 255 where the color is strong.
     assert abs(back - pixels).max() <= 5
     assert abs(back - pixels).mean() < 1.5
 
 
-def test_each_change_of_colour_happens_half_of_the_time(photo: np.ndarray) -> None:
+def test_each_change_of_color_happens_half_of_the_time(photo: np.ndarray) -> None:
     pixels = photo[:64, :64]
     unchanged = [(distort_colors(pixels, np.random.default_rng(seed)) == pixels).all() for seed in range(320)]
     # No brightness, contrast, saturation or hue: one in sixteen.
@@ -182,19 +182,19 @@ def test_each_change_of_colour_happens_half_of_the_time(photo: np.ndarray) -> No
 
 
 def test_brightness_stays_within_its_range() -> None:
-    grey = np.full((2, 2, 3), 100, np.uint8)
-    # Saturation and hue leave grey as it is.
+    gray = np.full((2, 2, 3), 100, np.uint8)
+    # Saturation and hue leave gray as it is.
     values = [
-        int(distort_colors(grey, np.random.default_rng(seed), contrast_range=(1, 1))[0, 0, 0]) for seed in range(200)
+        int(distort_colors(gray, np.random.default_rng(seed), contrast_range=(1, 1))[0, 0, 0]) for seed in range(200)
     ]
     assert 68 <= min(values) < 75
     assert 125 < max(values) <= 132
 
 
 def test_contrast_is_a_factor_before_or_after() -> None:
-    grey = np.full((2, 2, 3), 100, np.uint8)
+    gray = np.full((2, 2, 3), 100, np.uint8)
     values = [
-        int(distort_colors(grey, np.random.default_rng(seed), brightness_delta=0)[0, 0, 0]) for seed in range(200)
+        int(distort_colors(gray, np.random.default_rng(seed), brightness_delta=0)[0, 0, 0]) for seed in range(200)
     ]
     assert 50 <= min(values) < 60
     assert 140 < max(values) <= 150

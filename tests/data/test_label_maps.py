@@ -13,12 +13,12 @@ from segvit_hf.data import check_label_range, read_label_map
 IDS = np.array([[0, 1, 2], [3, 150, 255]])
 
 
-def test_grey_values_are_the_ids(tmp_path: Path) -> None:
+def test_gray_values_are_the_ids(tmp_path: Path) -> None:
     Image.fromarray(IDS.astype(np.uint8)).save(tmp_path / "a.png")
     assert read_label_map(tmp_path / "a.png").tolist() == IDS.tolist()
 
 
-def test_palette_indices_are_the_ids_whatever_the_colours(tmp_path: Path) -> None:
+def test_palette_indices_are_the_ids_whatever_the_colors(tmp_path: Path) -> None:
     image = Image.fromarray(IDS.astype(np.uint8)).convert("L")
     image.putpalette([255, 0, 0] * 256)
     assert image.mode == "P"
@@ -42,7 +42,7 @@ def test_one_bit_maps_hold_0_and_1(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("bits", [2, 4])
-def test_grey_pngs_of_few_bits_are_not_stretched(tmp_path: Path, bits: int) -> None:
+def test_gray_pngs_of_few_bits_are_not_stretched(tmp_path: Path, bits: int) -> None:
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
@@ -54,16 +54,16 @@ def test_grey_pngs_of_few_bits_are_not_stretched(tmp_path: Path, bits: int) -> N
 
 
 @pytest.mark.parametrize("mode", ["RGB", "RGBA"])
-def test_colour_coded_maps_are_refused_with_their_number_of_colours(tmp_path: Path, mode: str) -> None:
+def test_color_coded_maps_are_refused_with_their_number_of_colors(tmp_path: Path, mode: str) -> None:
     colors = np.array([[[255, 0, 0], [0, 255, 0], [0, 0, 255], [255, 0, 0]]], np.uint8)
     Image.fromarray(colors).convert(mode).save(tmp_path / "a.png")
-    with pytest.raises(ValueError, match=f"a.png.*mode is {mode}, with 3 different colours.*replace each colour"):
+    with pytest.raises(ValueError, match=f"a.png.*mode is {mode}, with 3 different colors.*replace each color"):
         read_label_map(tmp_path / "a.png")
 
 
-def test_grey_maps_saved_as_rgb_are_told_apart(tmp_path: Path) -> None:
+def test_gray_maps_saved_as_rgb_are_told_apart(tmp_path: Path) -> None:
     Image.fromarray(IDS.astype(np.uint8)).convert("RGB").save(tmp_path / "a.png")
-    with pytest.raises(ValueError, match="6 different colours.*channels are equal"):
+    with pytest.raises(ValueError, match="6 different colors.*channels are equal"):
         read_label_map(tmp_path / "a.png")
 
 

@@ -1,4 +1,4 @@
-"""The official classes and colours, and class lists from files."""
+"""The official classes and colors, and class lists from files."""
 
 import json
 from pathlib import Path
@@ -24,7 +24,7 @@ def test_every_set_is_listed() -> None:
 
 
 @pytest.mark.parametrize(("name", "num_labels", "reduce_zero_label", "samples"), OFFICIAL)
-def test_official_classes_and_colours(name: str, num_labels: int, reduce_zero_label: bool, samples: str) -> None:
+def test_official_classes_and_colors(name: str, num_labels: int, reduce_zero_label: bool, samples: str) -> None:
     label_set = get_label_set(name)
     assert (label_set.name, label_set.num_labels) == (name, num_labels)
     assert label_set.reduce_zero_label is reduce_zero_label
@@ -49,7 +49,7 @@ def test_unknown_names_list_the_known_ones() -> None:
 
 
 def test_a_palette_of_another_length_raises() -> None:
-    with pytest.raises(ValueError, match="2 classes but 1 colours"):
+    with pytest.raises(ValueError, match="2 classes but 1 colors"):
         LabelSet("mine", ("a", "b"), ((0, 0, 0),))
 
 

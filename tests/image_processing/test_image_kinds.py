@@ -15,9 +15,9 @@ from segvit_hf.image_processing.processor import (
 
 RAW = {"do_resize": False, "do_rescale": False, "do_normalize": False}
 RGB = np.random.default_rng(0).integers(0, 256, (11, 17, 3), dtype=np.uint8)
-GREY = RGB[..., 0]
+GRAY = RGB[..., 0]
 ALPHA = np.random.default_rng(1).integers(0, 256, (11, 17, 1), dtype=np.uint8)
-SIXTEEN_BITS = GREY.astype(np.uint16) * 256 + 77
+SIXTEEN_BITS = GRAY.astype(np.uint16) * 256 + 77
 
 
 def pixels_of(image: Any, **kwargs: Any) -> np.ndarray:
@@ -31,22 +31,22 @@ def pixels_of(image: Any, **kwargs: Any) -> np.ndarray:
     [
         pytest.param(Image.fromarray(RGB), RGB, id="RGB"),
         pytest.param(Image.fromarray(np.concatenate([RGB, ALPHA], -1)), RGB, id="RGBA loses alpha"),
-        pytest.param(Image.fromarray(GREY), np.stack([GREY] * 3, -1), id="L"),
+        pytest.param(Image.fromarray(GRAY), np.stack([GRAY] * 3, -1), id="L"),
         pytest.param(
-            Image.fromarray(np.concatenate([RGB[..., :1], ALPHA], -1), "LA"), np.stack([GREY] * 3, -1), id="LA"
+            Image.fromarray(np.concatenate([RGB[..., :1], ALPHA], -1), "LA"), np.stack([GRAY] * 3, -1), id="LA"
         ),
         pytest.param(
-            Image.fromarray(GREY > 99), np.stack([(GREY > 99) * np.uint8(255)] * 3, -1), id="1 becomes 0 and 255"
+            Image.fromarray(GRAY > 99), np.stack([(GRAY > 99) * np.uint8(255)] * 3, -1), id="1 becomes 0 and 255"
         ),
-        pytest.param(Image.fromarray(SIXTEEN_BITS), np.stack([GREY] * 3, -1), id="I;16 keeps the upper 8 bits"),
-        pytest.param(Image.fromarray(SIXTEEN_BITS.astype(np.int32)), np.stack([GREY] * 3, -1), id="I with 16 bits"),
-        pytest.param(Image.fromarray(GREY.astype(np.int32)), np.stack([GREY] * 3, -1), id="I with 8 bits"),
-        pytest.param(Image.fromarray(GREY.astype(np.float32)), np.stack([GREY] * 3, -1), id="F"),
+        pytest.param(Image.fromarray(SIXTEEN_BITS), np.stack([GRAY] * 3, -1), id="I;16 keeps the upper 8 bits"),
+        pytest.param(Image.fromarray(SIXTEEN_BITS.astype(np.int32)), np.stack([GRAY] * 3, -1), id="I with 16 bits"),
+        pytest.param(Image.fromarray(GRAY.astype(np.int32)), np.stack([GRAY] * 3, -1), id="I with 8 bits"),
+        pytest.param(Image.fromarray(GRAY.astype(np.float32)), np.stack([GRAY] * 3, -1), id="F"),
         pytest.param(RGB, RGB, id="numpy, channels last"),
         pytest.param(RGB.transpose(2, 0, 1), RGB, id="numpy, channels first"),
-        pytest.param(GREY, np.stack([GREY] * 3, -1), id="numpy, no channels"),
-        pytest.param(SIXTEEN_BITS, np.stack([GREY] * 3, -1), id="numpy uint16"),
-        pytest.param(SIXTEEN_BITS.astype(">u2"), np.stack([GREY] * 3, -1), id="numpy big-endian uint16"),
+        pytest.param(GRAY, np.stack([GRAY] * 3, -1), id="numpy, no channels"),
+        pytest.param(SIXTEEN_BITS, np.stack([GRAY] * 3, -1), id="numpy uint16"),
+        pytest.param(SIXTEEN_BITS.astype(">u2"), np.stack([GRAY] * 3, -1), id="numpy big-endian uint16"),
         pytest.param(RGB[:, ::-1], RGB[:, ::-1], id="numpy with negative strides"),
         pytest.param(np.concatenate([RGB, ALPHA], -1), RGB, id="numpy RGBA loses alpha"),
         pytest.param(RGB.astype(np.int64), RGB, id="numpy int64"),
@@ -58,10 +58,10 @@ def test_photo_kinds(image: Any, expected: np.ndarray) -> None:
     np.testing.assert_array_equal(pixels_of(image), expected.astype(np.float32))
 
 
-def test_palette_images_show_their_colours() -> None:
-    image = Image.fromarray(GREY % 3, "P")
+def test_palette_images_show_their_colors() -> None:
+    image = Image.fromarray(GRAY % 3, "P")
     image.putpalette([10, 20, 30, 40, 50, 60, 70, 80, 90])
-    expected = np.array([[10, 20, 30], [40, 50, 60], [70, 80, 90]])[GREY % 3]
+    expected = np.array([[10, 20, 30], [40, 50, 60], [70, 80, 90]])[GRAY % 3]
     np.testing.assert_array_equal(pixels_of(image), expected)
 
 
@@ -74,7 +74,7 @@ def test_cmyk_images_are_converted() -> None:
 def test_files_of_16_bits_keep_their_upper_8_bits(tmp_path: Path, name: str) -> None:
     Image.fromarray(SIXTEEN_BITS).save(tmp_path / name)
     for path in (tmp_path / name, str(tmp_path / name)):
-        np.testing.assert_array_equal(pixels_of(path), np.stack([GREY] * 3, -1))
+        np.testing.assert_array_equal(pixels_of(path), np.stack([GRAY] * 3, -1))
 
 
 def test_files_obey_the_exif_orientation(tmp_path: Path) -> None:
@@ -142,7 +142,7 @@ def test_what_is_no_photo_is_refused(image: Any, error: type[Exception], message
     ("init", "call", "error", "message"),
     [
         ({"shortest_edge": 512}, {}, TypeError, r"unknown arguments \['shortest_edge'\]"),
-        ({}, {"normalise": True}, TypeError, r"unknown arguments \['normalise'\]"),
+        ({}, {"normalize": True}, TypeError, r"unknown arguments \['normalize'\]"),
         ({"do_center_crop": True}, {}, ValueError, "do_center_crop=True is not supported"),
         ({}, {"do_pad": True}, ValueError, "do_pad=True is not supported"),
         ({}, {"data_format": "channels_last"}, ValueError, "channels first"),

@@ -1,4 +1,4 @@
-"""Label maps: ids of any integer kind, resized by nearest neighbour, reduced once, checked."""
+"""Label maps: ids of any integer kind, resized by nearest neighbor, reduced once, checked."""
 
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ IDS = np.random.default_rng(0).integers(0, 150, (11, 17), dtype=np.uint8)
 
 
 def palette_image(ids: np.ndarray) -> Image.Image:
-    """A palette image whose colours have nothing to do with its ids."""
+    """A palette image whose colors have nothing to do with its ids."""
     image = Image.fromarray(ids, "P")
     image.putpalette(np.random.default_rng(1).integers(0, 256, 768, dtype=np.uint8).tolist())
     return image

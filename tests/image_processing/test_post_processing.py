@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from transformers.modeling_outputs import SemanticSegmenterOutput
 
-from segvit_hf import image_processing_outputs
+from segvit_hf.image_processing import postprocessing
 from segvit_hf.image_processing.postprocessing import class_chunks, resized_argmax
 from segvit_hf.image_processing.processor import SemanticSegmentationImageProcessor
 
@@ -35,18 +35,18 @@ def test_chunks_of_classes_change_nothing(kind: str, max_elements: int | None) -
 
 def test_large_photos_are_resized_a_few_classes_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     resized: list[int] = []
-    resize_logits = image_processing_outputs.resize_logits
+    resize_logits = postprocessing.resize_logits
 
     def counting(logits: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
         result = resize_logits(logits, size)
         resized.append(result.numel())
         return result
 
-    monkeypatch.setattr(image_processing_outputs, "resize_logits", counting)
+    monkeypatch.setattr(postprocessing, "resize_logits", counting)
     logits = torch.randn(90, 4, 6)
     outputs = SemanticSegmenterOutput(logits=logits[None])
     (label_map,) = SemanticSegmentationImageProcessor().post_process_semantic_segmentation(outputs, [(1000, 1500)])
-    assert max(resized) <= image_processing_outputs.MAX_CHUNK_ELEMENTS
+    assert max(resized) <= postprocessing.MAX_CHUNK_ELEMENTS
     assert sum(resized) == 90 * 1000 * 1500
     assert label_map.shape == (1000, 1500)
     # At 6000 x 4000 one class is all that fits, and one at a time is what is resized.

@@ -1,4 +1,4 @@
-"""Batch norm is synchronised under several GPUs, and only there; it trains on one CPU as it is."""
+"""Batch norm is synchronized under several GPUs, and only there; it trains on one CPU as it is."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from segvit_hf import SetrForSemanticSegmentation
-from segvit_hf.training.optimization.batch_norm import synchronise_batch_norm
+from segvit_hf.training.optimization.batch_norm import synchronize_batch_norm
 from tests.models.architectures import SMALL_MODELS
 
 CUDA, CPU = torch.device("cuda", 1), torch.device("cpu")
@@ -27,16 +27,16 @@ def batch_norms(model: PreTrainedModel) -> list[nn.Module]:
 
 
 @pytest.mark.parametrize(
-    ("num_processes", "device", "is_synchronised"),
+    ("num_processes", "device", "is_synchronized"),
     [(1, CPU, False), (2, CPU, False), (1, CUDA, False), (8, CUDA, True)],
 )
-def test_only_several_gpus_synchronise(
-    num_processes: int, device: torch.device, is_synchronised: bool, model: PreTrainedModel
+def test_only_several_gpus_synchronize(
+    num_processes: int, device: torch.device, is_synchronized: bool, model: PreTrainedModel
 ) -> None:
-    synchronise_batch_norm(model, num_processes, device)
+    synchronize_batch_norm(model, num_processes, device)
     norms = batch_norms(model)
     assert norms
-    assert all(isinstance(norm, nn.SyncBatchNorm) == is_synchronised for norm in norms)
+    assert all(isinstance(norm, nn.SyncBatchNorm) == is_synchronized for norm in norms)
 
 
 def test_parameters_outputs_and_saved_files_stay_the_same(model: PreTrainedModel, tmp_path: Path) -> None:
@@ -44,7 +44,7 @@ def test_parameters_outputs_and_saved_files_stay_the_same(model: PreTrainedModel
     parameters = {name: id(parameter) for name, parameter in model.named_parameters()}
     with torch.no_grad():
         before = model(pixel_values).logits
-        synchronise_batch_norm(model, 8, CUDA)
+        synchronize_batch_norm(model, 8, CUDA)
         assert {name: id(parameter) for name, parameter in model.named_parameters()} == parameters
         assert torch.equal(model(pixel_values).logits, before)
         model.save_pretrained(tmp_path)

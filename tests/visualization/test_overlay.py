@@ -1,4 +1,4 @@
-"""Overlays: which pixels are coloured, what the legend holds, and how files are written."""
+"""Overlays: which pixels are colored, what the legend holds, and how files are written."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from segvit_hf.visualization.palettes import generated_palette
 
 NAMES = {0: "road", 1: "car", 2: "sky"}
 COLORS = [(255, 0, 0), (0, 255, 0), (0, 0, 255)]
-GREY = np.full((40, 60, 3), 100, np.uint8)
+GRAY = np.full((40, 60, 3), 100, np.uint8)
 # 1 at the top, 2 on the left below it, 0 elsewhere: 1200, 600 and 600 pixels, then 60 ignored ones.
 LABELS = np.zeros((40, 60), np.int64)
 LABELS[:20] = 1
@@ -25,49 +25,49 @@ def pixels(picture: Image.Image) -> np.ndarray:
     return np.asarray(picture)[:40, :60]
 
 
-def test_classes_are_mixed_with_their_colours() -> None:
-    result = pixels(overlay(GREY, LABELS, NAMES, COLORS, alpha=0.5))
+def test_classes_are_mixed_with_their_colors() -> None:
+    result = pixels(overlay(GRAY, LABELS, NAMES, COLORS, alpha=0.5))
     assert result[0, 0].tolist() == [50, 178, 50]
     assert result[30, 0].tolist() == [50, 50, 178]
     assert result[30, 50].tolist() == [178, 50, 50]
 
 
-def test_ignored_pixels_keep_their_colour() -> None:
-    assert (pixels(overlay(GREY, LABELS, NAMES, COLORS, alpha=1.0))[39] == 100).all()
+def test_ignored_pixels_keep_their_color() -> None:
+    assert (pixels(overlay(GRAY, LABELS, NAMES, COLORS, alpha=1.0))[39] == 100).all()
     outside = np.where(LABELS == 255, -1, LABELS)
-    assert (pixels(overlay(GREY, outside, NAMES, COLORS, alpha=1.0, ignore_index=-1))[39] == 100).all()
+    assert (pixels(overlay(GRAY, outside, NAMES, COLORS, alpha=1.0, ignore_index=-1))[39] == 100).all()
 
 
 @pytest.mark.parametrize(("alpha", "expected"), [(0.0, [100, 100, 100]), (1.0, [0, 255, 0])])
-def test_alpha_goes_from_photo_to_colours(alpha: float, expected: list) -> None:
-    assert pixels(overlay(GREY, LABELS, NAMES, COLORS, alpha=alpha))[0, 0].tolist() == expected
+def test_alpha_goes_from_photo_to_colors(alpha: float, expected: list) -> None:
+    assert pixels(overlay(GRAY, LABELS, NAMES, COLORS, alpha=alpha))[0, 0].tolist() == expected
 
 
 def test_other_classes_are_darkened_when_some_are_highlighted() -> None:
-    result = pixels(overlay(GREY, LABELS, NAMES, COLORS, highlight=[1]))
+    result = pixels(overlay(GRAY, LABELS, NAMES, COLORS, highlight=[1]))
     assert result[0, 0].tolist() == [50, 178, 50]
     assert result[30, 0].tolist() == result[39, 0].tolist() == [35, 35, 35]
 
 
 def test_arguments_are_not_changed_and_every_kind_of_input_is_taken() -> None:
-    photo, labels = GREY.copy(), LABELS.copy()
+    photo, labels = GRAY.copy(), LABELS.copy()
     expected = np.asarray(overlay(photo, labels, NAMES, COLORS))
-    assert (photo == GREY).all()
+    assert (photo == GRAY).all()
     assert (labels == LABELS).all()
     others = [
         overlay(
-            Image.fromarray(GREY), torch.from_numpy(LABELS), {str(id_): name for id_, name in NAMES.items()}, COLORS
+            Image.fromarray(GRAY), torch.from_numpy(LABELS), {str(id_): name for id_, name in NAMES.items()}, COLORS
         ),
-        overlay(GREY[..., 0], LABELS.astype(np.uint8), NAMES, np.array(COLORS)),
+        overlay(GRAY[..., 0], LABELS.astype(np.uint8), NAMES, np.array(COLORS)),
     ]
     for other in others:
         np.testing.assert_array_equal(np.asarray(other), expected)
 
 
 def test_without_a_legend_the_size_stays() -> None:
-    assert overlay(GREY, LABELS, NAMES, COLORS, legend=False).size == (60, 40)
+    assert overlay(GRAY, LABELS, NAMES, COLORS, legend=False).size == (60, 40)
     everything_ignored = np.full((40, 60), 255)
-    assert overlay(GREY, everything_ignored, NAMES, COLORS).size == (60, 40)
+    assert overlay(GRAY, everything_ignored, NAMES, COLORS).size == (60, 40)
 
 
 @pytest.mark.parametrize(("position", "grows"), [("right", 0), ("below", 1)])
@@ -81,21 +81,21 @@ def test_the_legend_is_outside_the_picture(position: str, grows: int) -> None:
 
 
 def legend_order(picture: Image.Image, colors: list) -> list:
-    """The given colours in the order of their first row in the legend to the right of the 60-pixel wide photo."""
+    """The given colors in the order of their first row in the legend to the right of the 60-pixel wide photo."""
     legend = np.asarray(picture)[:, 60:]
     rows = {color: np.flatnonzero((legend == color).all(-1).any(-1)) for color in colors}
     return sorted((color for color in colors if len(rows[color])), key=lambda color: rows[color][0])
 
 
 def test_the_legend_lists_the_classes_present_largest_first() -> None:
-    picture = overlay(GREY, np.where(LABELS == 2, 0, LABELS), NAMES, COLORS, legend_position="right")
+    picture = overlay(GRAY, np.where(LABELS == 2, 0, LABELS), NAMES, COLORS, legend_position="right")
     assert legend_order(picture, COLORS) == [COLORS[1], COLORS[0]]
-    picture = overlay(GREY, np.where(LABELS == 1, 2, LABELS), NAMES, COLORS, legend_position="right")
+    picture = overlay(GRAY, np.where(LABELS == 1, 2, LABELS), NAMES, COLORS, legend_position="right")
     assert legend_order(picture, COLORS) == [COLORS[2], COLORS[0]]
 
 
 def test_the_legend_of_highlighted_classes_lists_only_these() -> None:
-    picture = overlay(GREY, LABELS, NAMES, COLORS, highlight=[2], legend_position="right")
+    picture = overlay(GRAY, LABELS, NAMES, COLORS, highlight=[2], legend_position="right")
     assert legend_order(picture, COLORS) == [COLORS[2]]
 
 
@@ -133,7 +133,7 @@ def test_long_names_lose_their_middle() -> None:
     assert style.shortened("traffic light") == "traffic light"
 
 
-def test_generated_colours_are_distinct_and_always_the_same() -> None:
+def test_generated_colors_are_distinct_and_always_the_same() -> None:
     colors = np.array(generated_palette(60), dtype=int)
     assert generated_palette(60)[:10] == generated_palette(10)
     distances = np.abs(colors[:, None] - colors[None]).sum(-1) + 1000 * np.eye(60, dtype=int)
@@ -150,24 +150,24 @@ def test_generated_colours_are_distinct_and_always_the_same() -> None:
         ({"label_map": LABELS[None]}, "integer array"),
         ({"label_map": np.full((40, 60), 7)}, r"does not name: \[7\]"),
         ({"label_map": np.full((40, 60), -1), "id2label": {-1: "x"}}, "negative ids"),
-        ({"image": GREY.astype(float)}, "uint8"),
-        ({"palette": COLORS[:2]}, "palette has 2 colours but the label map holds the id 2"),
+        ({"image": GRAY.astype(float)}, "uint8"),
+        ({"palette": COLORS[:2]}, "palette has 2 colors but the label map holds the id 2"),
         ({"palette": [(0, 0, 300)] * 3}, "palette must hold"),
         ({"alpha": 1.5}, "alpha"),
         ({"legend_position": "left"}, "legend_position"),
     ],
 )
 def test_bad_arguments_raise(changes: dict, message: str) -> None:
-    arguments = {"image": GREY, "label_map": LABELS, "id2label": NAMES, "palette": COLORS}
+    arguments = {"image": GRAY, "label_map": LABELS, "id2label": NAMES, "palette": COLORS}
     with pytest.raises(ValueError, match=message):
         overlay(**{**arguments, **changes})
 
 
 @pytest.mark.parametrize("ending", ["png", "jpg"])
 def test_saved_files_are_complete_and_alone(tmp_path: Path, ending: str) -> None:
-    path = save_overlay(overlay(GREY, LABELS, NAMES, COLORS), tmp_path / "new" / f"a.{ending}")
+    path = save_overlay(overlay(GRAY, LABELS, NAMES, COLORS), tmp_path / "new" / f"a.{ending}")
     with Image.open(path) as picture:
-        assert picture.size == overlay(GREY, LABELS, NAMES, COLORS).size
+        assert picture.size == overlay(GRAY, LABELS, NAMES, COLORS).size
     assert [file.name for file in path.parent.iterdir()] == [f"a.{ending}"]
     reference = tmp_path / "reference"
     reference.touch()

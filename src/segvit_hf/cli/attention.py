@@ -49,8 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """
-    Runs the subcommand.
+    """Runs the subcommand.
 
     Returns:
         The exit status, 0.
@@ -86,8 +85,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def whole_patches(photo: Image.Image, short_side: int, patch_size: int) -> Image.Image:
-    """
-    The photo resized to a short side and cut at the right and the bottom to a multiple of the patch size: the
+    """The photo resized to a short side and cut at the right and the bottom to a multiple of the patch size: the
     original's attention maps do not pad either.
 
     Raises:
@@ -102,7 +100,7 @@ def whole_patches(photo: Image.Image, short_side: int, patch_size: int) -> Image
 
 
 def pixel_values_of(loaded: LoadedModel, photo: Image.Image) -> Any:
-    """The photo at its own size, normalised as the model's image processor does, on the model's device."""
+    """The photo at its own size, normalized as the model's image processor does, on the model's device."""
     inputs = loaded.image_processor(
         images=photo,
         do_resize=False,
@@ -137,8 +135,7 @@ def write_class_pictures(
     names: dict[int, str],
     chosen: str | None,
 ) -> int:
-    """
-    Writes `head_<n>.png` and `mean.png` for every class in a folder of its own, and an `overview.png` of the classes
+    """Writes `head_<n>.png` and `mean.png` for every class in a folder of its own, and an `overview.png` of the classes
     that the model sees most; returns how many files.
     """
     ids = _chosen_classes(chosen, names)

@@ -14,7 +14,7 @@ from segvit_hf.conversion.errors import ConversionError
 from segvit_hf.conversion.export import check_output_folder, describe_file, export_checkpoint
 from segvit_hf.conversion.reading.download import fetch_checkpoint, fetch_released_file, is_url
 from segvit_hf.conversion.reading.plain_yaml import read_plain_yaml
-from segvit_hf.conversion.reading.recognition import recognise_family
+from segvit_hf.conversion.reading.recognition import recognize_family
 from segvit_hf.conversion.reading.safe_loading import LoadedCheckpoint, load_checkpoint_file
 from segvit_hf.conversion.released_checkpoint import published
 from segvit_hf.conversion.released_checkpoints import (
@@ -73,8 +73,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
-    """
-    Runs the subcommand.
+    """Runs the subcommand.
 
     Returns:
         The exit status, 0.
@@ -132,7 +131,7 @@ def _convert_released(arguments: argparse.Namespace, parser: argparse.ArgumentPa
     loaded = _load(path)
     family = FAMILIES[checkpoint.family]
     fitting = checkpoint
-    if recognise_family(loaded.state_dict) is not None:
+    if recognize_family(loaded.state_dict) is not None:
         fitting = preset_for_layout(checkpoint, _layout(arguments, loaded, checkpoint.family))
         if fitting is not checkpoint:
             _note(f"{path} has the layout of {fitting.name}: converting it as that.")
@@ -187,8 +186,7 @@ def _layout(arguments: argparse.Namespace, loaded: LoadedCheckpoint, family: str
 
 
 def read_original_configuration(path: Path) -> dict[str, Any]:
-    """
-    An original configuration written as JSON, or as YAML of plain values.
+    """An original configuration written as JSON, or as YAML of plain values.
 
     Raises:
         ConversionError: If the file is missing, neither (a Python configuration is never executed), or no object.
@@ -244,7 +242,7 @@ def _convert(
     num_parameters = sum(parameter.numel() for parameter in converted.model.parameters())
     print(f"{folder}: {num_parameters / 1e6:.2f} million parameters, {converted.model.config.num_labels} classes.")
     if checkpoint is not None:
-        print(f"Licence: {checkpoint.publication.licence_text}")
+        print(f"License: {checkpoint.publication.license_text}")
 
 
 def _note(text: str) -> None:

@@ -1,8 +1,7 @@
-"""
-Evaluate a saved model on labelled pictures at their own sizes: per-class table, mIoU, mAcc, aAcc.
+"""Evaluate a saved model on labeled pictures at their own sizes: per-class table, mIoU, mAcc, aAcc.
 
-    python training/evaluate.py --model DIR --images DIR --annotations DIR [--scales 0.5 1.0 1.5 --flip]
-    torchrun --nproc_per_node 2 training/evaluate.py --model DIR --layout ade20k --data-root DIR --output results.json
+python training/evaluate.py --model DIR --images DIR --annotations DIR [--scales 0.5 1.0 1.5 --flip]
+torchrun --nproc_per_node 2 training/evaluate.py --model DIR --layout ade20k --data-root DIR --output results.json
 """
 
 import argparse
@@ -59,8 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def classes_of(options: argparse.Namespace, data: DataRecipe, model: PreTrainedModel, image_processor: Any) -> Classes:
-    """
-    The class list and what id 0 means, from the flags, else from the model.
+    """The class list and what id 0 means, from the flags, else from the model.
 
     Raises:
         RecipeError: the class list has another length than the model's.

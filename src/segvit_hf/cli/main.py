@@ -14,7 +14,7 @@ from segvit_hf import __version__
 COMMANDS = {
     "attention": ("segvit_hf.cli.attention", "draw what patches, class tokens and class embeddings attend to"),
     "convert": ("segvit_hf.cli.convert", "convert released weights (.pth) to the Hugging Face format"),
-    "evaluate": ("segvit_hf.cli.evaluate", "measure mIoU of a saved model on labelled photos"),
+    "evaluate": ("segvit_hf.cli.evaluate", "measure mIoU of a saved model on labeled photos"),
     "predict": ("segvit_hf.cli.predict", "segment a photo, a folder of photos or a video"),
     "train": ("segvit_hf.cli.train", "fine-tune a model from a recipe"),
 }

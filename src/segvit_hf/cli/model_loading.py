@@ -29,8 +29,7 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def load_model(arguments: argparse.Namespace) -> LoadedModel:
-    """
-    The model that `add_model_arguments`' arguments name.
+    """The model that `add_model_arguments`' arguments name.
 
     Raises:
         ValueError, OSError: It cannot be loaded, is none of this package's, or the device does not exist.

@@ -1,4 +1,4 @@
-"""The colours that `--palette` names."""
+"""The colors that `--palette` names."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,23 +15,22 @@ _SHORT_NAMES = {
 
 
 def find_palette(name: str, num_labels: int) -> Palette:
-    """
-    The colours of a data set's classes, or those of a file of classes.
+    """The colors of a data set's classes, or those of a file of classes.
 
     Args:
         name: `ade20k`, `cityscapes`, `pascal_context`, `coco_stuff`, another name of `get_label_set`, or a file that
             `read_class_list` reads (`name red green blue` a line).
-        num_labels: Number of classes of the model; more colours are fine, fewer are not.
+        num_labels: Number of classes of the model; more colors are fine, fewer are not.
 
     Raises:
-        ValueError, FileNotFoundError: No such palette, or it has too few colours.
+        ValueError, FileNotFoundError: No such palette, or it has too few colors.
     """
     label_set = _find_label_set(name, num_labels)
     if not label_set.palette:
-        raise ValueError(f"--palette {name}: expected `name red green blue` lines, found classes without colours.")
+        raise ValueError(f"--palette {name}: expected `name red green blue` lines, found classes without colors.")
     if len(label_set.palette) < num_labels:
         raise ValueError(
-            f"--palette {name}: expected at least {num_labels} colours, one per class of the model, found "
+            f"--palette {name}: expected at least {num_labels} colors, one per class of the model, found "
             f"{len(label_set.palette)}."
         )
     return label_set.palette
@@ -43,7 +42,7 @@ def _find_label_set(name: str, num_labels: int) -> LabelSet:
     names = _SHORT_NAMES.get(name, (name,))
     if names[0] not in label_set_names():
         known = sorted({*label_set_names(), *_SHORT_NAMES})
-        raise ValueError(f"--palette {name}: expected a file of classes with colours, or one of {', '.join(known)}.")
+        raise ValueError(f"--palette {name}: expected a file of classes with colors, or one of {', '.join(known)}.")
     candidates = [get_label_set(candidate) for candidate in names]
     return next((found for found in candidates if len(found.classes) == num_labels), candidates[0])
 

@@ -15,8 +15,7 @@ MAX_LOGITS = 2**29
 
 @dataclass(frozen=True)
 class PhotoSegmenter:
-    """
-    Calls `segment`, on a smaller copy of photos that are too large.
+    """Calls `segment`, on a smaller copy of photos that are too large.
 
     Attributes:
         loaded: The model.
@@ -31,8 +30,7 @@ class PhotoSegmenter:
     max_side: int | None = None
 
     def __call__(self, photo: np.ndarray) -> tuple[np.ndarray, tuple[int, int]]:
-        """
-        Args:
+        """Args:
             photo: uint8 RGB (height, width, 3).
 
         Returns:
@@ -44,7 +42,7 @@ class PhotoSegmenter:
             picture = picture.resize(size[::-1], Image.Resampling.BILINEAR)
         label_map = segment(self.loaded.model, self.loaded.image_processor, picture, self.scales, self.flip).numpy()
         if size != photo.shape[:2]:
-            # Nearest neighbour, pixel centres on pixel centres.
+            # Nearest neighbor, pixel centers on pixel centers.
             rows, columns = (
                 ((np.arange(side) + 0.5) * (small / side)).astype(np.int64)
                 for side, small in zip(photo.shape[:2], size, strict=True)

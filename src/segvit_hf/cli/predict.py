@@ -77,10 +77,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--palette",
         metavar="NAME|FILE",
-        help="colours: ade20k, cityscapes, pascal_context, coco_stuff, or a file of `name red green blue` lines "
+        help="colors: ade20k, cityscapes, pascal_context, coco_stuff, or a file of `name red green blue` lines "
         "(default: those of the model, else generated ones)",
     )
-    parser.add_argument("--alpha", type=float, default=0.5, help="opacity of the colours, 0 to 1 (default: 0.5)")
+    parser.add_argument("--alpha", type=float, default=0.5, help="opacity of the colors, 0 to 1 (default: 0.5)")
     parser.add_argument("--no-legend", action="store_true", help="leave out the list of classes beside the photo")
     parser.add_argument(
         "--scales", metavar="FACTOR", type=float, nargs="+", default=[1.0], help="sizes to average over (default: 1)"
@@ -106,8 +106,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """
-    Runs the subcommand.
+    """Runs the subcommand.
 
     Returns:
         The exit status: 0, or 1 if a file could not be segmented.
@@ -156,8 +155,7 @@ def _open_submission(arguments: argparse.Namespace, loaded: LoadedModel, stack: 
 def open_outputs(
     arguments: argparse.Namespace, loaded: LoadedModel, inputs: Sequence[PredictionInput]
 ) -> list[PredictionOutput]:
-    """
-    The kinds of results that the arguments ask for.
+    """The kinds of results that the arguments ask for.
 
     Raises:
         ValueError, FileNotFoundError: `--palette` does not fit.

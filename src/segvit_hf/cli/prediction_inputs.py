@@ -16,8 +16,7 @@ PHOTO_SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".p
 
 @dataclass(frozen=True)
 class PredictionInput:
-    """
-    One file to segment.
+    """One file to segment.
 
     Attributes:
         path: The file.
@@ -31,8 +30,7 @@ class PredictionInput:
 
 
 def find_inputs(source: Path, output: Path) -> list[PredictionInput]:
-    """
-    The photos and videos that `source` names: itself, or those below a folder, sorted, without hidden files and
+    """The photos and videos that `source` names: itself, or those below a folder, sorted, without hidden files and
     without what is below `output`.
 
     Results are called like their files, without the ending; files that differ only by it keep it.
@@ -73,8 +71,7 @@ def _files_below(folder: Path, without: Path) -> list[Path]:
 
 
 def read_photo(path: Path) -> tuple[np.ndarray, list[str]]:
-    """
-    A photo as the image processors read it, upright, and remarks for the user.
+    """A photo as the image processors read it, upright, and remarks for the user.
 
     Returns:
         uint8 RGB (height, width, 3).

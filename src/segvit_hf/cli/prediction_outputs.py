@@ -1,5 +1,4 @@
-"""
-What `segvit-hf predict` writes. Every kind of result is one small class; a further kind is one more of them and a line
+"""What `segvit-hf predict` writes. Every kind of result is one small class; a further kind is one more of them and a line
 in `open_outputs` (`predict.py`).
 """
 
@@ -32,9 +31,7 @@ class PredictionOutput(Protocol):
 
 @dataclass(frozen=True)
 class OutputPlace:
-    """
-    Where the files of one kind go: below a folder under the inputs' names, or (a single input) to one given file.
-    """
+    """Where the files of one kind go: below a folder under the inputs' names, or (a single input) to one given file."""
 
     folder: Path
     file: Path | None = None
@@ -46,8 +43,7 @@ class OutputPlace:
 
 @dataclass(frozen=True)
 class OverlayOutput:
-    """
-    The photo with the classes' colours over it, as PNG; videos as MP4, without the legend, which has no fixed size.
+    """The photo with the classes' colors over it, as PNG; videos as MP4, without the legend, which has no fixed size.
 
     Attributes: see `segvit_hf.visualization.overlay`.
     """
@@ -80,7 +76,7 @@ class OverlayOutput:
 
 @dataclass(frozen=True)
 class LabelMapOutput:
-    """Class ids as grey values of a PNG of the photo's size (16 bits for more than 256 classes)."""
+    """Class ids as gray values of a PNG of the photo's size (16 bits for more than 256 classes)."""
 
     place: OutputPlace
     num_labels: int

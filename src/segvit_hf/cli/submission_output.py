@@ -34,8 +34,7 @@ def submission_file(output: Path, submission_format: SubmissionFormat) -> Path:
 
 
 def check_submission_inputs(inputs: Sequence[PredictionInput], submission_format: SubmissionFormat) -> None:
-    """
-    Finds out before the first photo is segmented what the server would refuse.
+    """Finds out before the first photo is segmented what the server would refuse.
 
     Raises:
         ValueError: A video, a name that is not of the test set, or two photos for one file.

@@ -1,5 +1,4 @@
-"""
-Fine-tune a semantic-segmentation model from a recipe.
+"""Fine-tune a semantic-segmentation model from a recipe.
 
     accelerate launch training/finetune.py --config training/recipes/segvit-vit-b-ade20k.yaml --data-root DIR
     python training/finetune.py --config RECIPE --train-images DIR --train-annotations DIR --val-images DIR \
@@ -132,7 +131,7 @@ def recipe_fields(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def build_accelerator(recipe: Recipe, output: Path) -> Accelerator:
-    """One accelerator per process; data are split by :class:`training.sampling.TrainingBatches`, not by it."""
+    """One accelerator per process; data are split by `TrainingBatches`, not by it."""
     return Accelerator(
         mixed_precision=recipe.runtime.mixed_precision,
         log_with="tensorboard" if recipe.logging.tensorboard else None,
@@ -142,8 +141,7 @@ def build_accelerator(recipe: Recipe, output: Path) -> Accelerator:
 
 
 def prepare_job(recipe: Recipe, output: Path) -> TrainingJob:
-    """
-    Open and check the data, build the model.
+    """Open and check the data, build the model.
 
     Raises:
         RecipeError: something in the recipe does not fit the data or the model.
@@ -175,9 +173,8 @@ def prepare_job(recipe: Recipe, output: Path) -> TrainingJob:
 
 
 def check_output(output: Path, resume: str | None) -> None:
-    """
-    Raises:
-        ResumeError: the folder holds another run and it is not to be resumed.
+    """Raises:
+    ResumeError: the folder holds another run and it is not to be resumed.
     """
     if resume is None and any((output / name).exists() for name in (LOG_FILE, "checkpoints", "model")):
         raise ResumeError(f"--output {output}: holds a run already; go on with it (--resume) or choose another folder")

@@ -1,5 +1,4 @@
-"""
-Writes model cards: one per released checkpoint, from the table, and one for checkpoints of a user's own.
+"""Writes model cards: one per released checkpoint, from the table, and one for checkpoints of a user's own.
 
 `python -m segvit_hf.conversion.cards --output model_cards` writes the cards of the table again.
 """
@@ -48,9 +47,9 @@ label_map = segvit_hf.segment(model, image_processor, Image.open("photo.jpg"))  
 
 {details}
 {limits}
-## Licence
+## License
 
-{licence}
+{license}
 
 ## Citation
 
@@ -61,8 +60,7 @@ label_map = segvit_hf.segment(model, image_processor, Image.open("photo.jpg"))  
 
 
 def released_model_card(checkpoint: ReleasedCheckpoint, conversion: str = "", folder: str | None = None) -> str:
-    """
-    The card of a released checkpoint.
+    """The card of a released checkpoint.
 
     Args:
         checkpoint: A line of the table.
@@ -74,7 +72,7 @@ def released_model_card(checkpoint: ReleasedCheckpoint, conversion: str = "", fo
     """
     publication = checkpoint.publication
     metadata = {
-        **_licence_metadata(publication),
+        **_license_metadata(publication),
         "library_name": "transformers",
         "pipeline_tag": "image-segmentation",
         **({"base_model": checkpoint.repository} if checkpoint.is_on_the_hub else {}),
@@ -108,7 +106,7 @@ def released_model_card(checkpoint: ReleasedCheckpoint, conversion: str = "", fo
         folder=folder or checkpoint.name,
         details="\n".join(details),
         limits=_LIMITS,
-        licence=f"{publication.licence_text} [Licence text]({publication.licence_link}).",
+        license=f"{publication.license_text} [License text]({publication.license_link}).",
         citation=publication.citation,
     )
 
@@ -139,23 +137,23 @@ def _how_to_convert(checkpoint: ReleasedCheckpoint) -> str:
         commands = f"{command} --output {checkpoint.name}\n{commands}"
         place = "from the Hub" if checkpoint.is_on_the_hub else "from there"
         advice = f"the\nfile is fetched {place}, or give its path"
-    reason = "" if _is_free(checkpoint.publication) else ", because of their licence"
+    reason = "" if _is_free(checkpoint.publication) else ", because of their license"
     advice = f"Convert them on your own machine; {advice}"
-    return f"The weights are not distributed here{reason}. {advice}:\n\n```bash\n{commands}```"
+    return f"The weights are not distributed here{reason}. {advice}:\n\n``bash\n{commands}``"
 
 
 def _is_free(publication: Publication) -> bool:
-    """Whether the licence is one that the Hub knows by name, all of which here allow redistribution."""
-    return publication.licence_name in ("apache-2.0", "mit")
+    """Whether the license is one that the Hub knows by name, all of which here allow redistribution."""
+    return publication.license_name in ("apache-2.0", "mit")
 
 
-def _licence_metadata(publication: Publication) -> dict[str, str]:
+def _license_metadata(publication: Publication) -> dict[str, str]:
     if _is_free(publication):
-        return {"license": publication.licence_name}
+        return {"license": publication.license_name}
     return {
         "license": "other",
-        "license_name": publication.licence_name,
-        "license_link": publication.licence_link,
+        "license_name": publication.license_name,
+        "license_link": publication.license_link,
     }
 
 
@@ -174,7 +172,7 @@ def own_model_card(family: str, file_name: str, conversion: str, folder: str) ->
         folder=folder,
         details=f"## Conversion\n\n{conversion}\n",
         limits=_LIMITS,
-        licence="Not known to the conversion: the terms of the original weights apply. State them before sharing.",
+        license="Not known to the conversion: the terms of the original weights apply. State them before sharing.",
         citation=next(c.publication.citation for c in RELEASED_CHECKPOINTS if c.family == family),
     )
 

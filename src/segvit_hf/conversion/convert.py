@@ -22,8 +22,7 @@ from segvit_hf.conversion.vit_adapter import family as vit_adapter
 
 @dataclass(frozen=True)
 class Family:
-    """
-    What an architecture's module provides.
+    """What an architecture's module provides.
 
     Attributes:
         plan_conversion: From original weights and configuration to a plan; raises `ConversionError`.
@@ -51,12 +50,11 @@ FAMILIES: dict[str, Family] = {
 
 @dataclass(frozen=True)
 class ConvertedCheckpoint:
-    """
-    The outcome of `convert_checkpoint`.
+    """The outcome of `convert_checkpoint`.
 
     Attributes:
         model: On the CPU, float32, in eval mode.
-        image_processor: Resizes and normalises as the original's test pipeline.
+        image_processor: Resizes and normalizes as the original's test pipeline.
         report: Every original key to our parameter name, or to "dropped: <reason>".
     """
 
@@ -68,8 +66,7 @@ class ConvertedCheckpoint:
 def convert_checkpoint(
     family: str, state_dict: Mapping[str, torch.Tensor], original: Mapping[str, Any]
 ) -> ConvertedCheckpoint:
-    """
-    Builds a model of ours that computes what the original does with these weights.
+    """Builds a model of ours that computes what the original does with these weights.
 
     No weight is copied: float32 tensors of `state_dict` become the model's parameters (so that a memory-mapped file
     is read once, and only where it holds weights). Clone `state_dict` first if it must survive training the model.

@@ -18,10 +18,9 @@ _READ_SIZE = 1 << 20
 
 
 def check_output_folder(folder: Path, *, overwrite: bool) -> None:
-    """
-    Raises:
-        ConversionError: If `folder` cannot be written: it is a file, or holds something and `overwrite` is false, or
-            holds something that is no saved model (which `overwrite` would destroy).
+    """Raises:
+    ConversionError: If `folder` cannot be written: it is a file, or holds something and `overwrite` is false, or
+        holds something that is no saved model (which `overwrite` would destroy).
     """
     if not folder.exists():
         return
@@ -46,8 +45,7 @@ def export_checkpoint(
     write_card: Callable[[str], str],
     overwrite: bool = False,
 ) -> Path:
-    """
-    Writes model.safetensors, config.json, preprocessor_config.json, README.md, conversion_report.json and the file
+    """Writes model.safetensors, config.json, preprocessor_config.json, README.md, conversion_report.json and the file
     for `trust_remote_code`.
 
     Everything is written to a folder beside the target, which takes the target's name when it is complete. An

@@ -1,5 +1,4 @@
-"""
-From the names of an original checkpoint to ours: a table of rules, and the check that nothing is left over.
+"""From the names of an original checkpoint to ours: a table of rules, and the check that nothing is left over.
 
 A rule is a pair of names with placeholders. `{layer}` stands for a number, `{stage+1}` for a number that is one more
 on this side than on the other, `{rest}` for anything:
@@ -36,8 +35,7 @@ class Rule:
 
 @dataclass(frozen=True)
 class KeyMatch:
-    """
-    The outcome of `match_keys`.
+    """The outcome of `match_keys`.
 
     Attributes:
         sources: Our parameter name to the original key that fills it.
@@ -67,8 +65,7 @@ def under(original_prefix: str, our_prefix: str, rules: Iterable[Rule]) -> tuple
 
 
 def rename_key(key: str, rules: Sequence[Rule]) -> str | None:
-    """
-    Our name for an original key.
+    """Our name for an original key.
 
     Returns:
         Our name, or "dropped: <reason>", or `None` if no rule fits.
@@ -96,8 +93,7 @@ def match_keys(
     *,
     model_name: str,
 ) -> KeyMatch:
-    """
-    Finds the original tensor of every parameter and persistent buffer of a model.
+    """Finds the original tensor of every parameter and persistent buffer of a model.
 
     Args:
         state_dict: Original names to tensors. Only their shapes are looked at.

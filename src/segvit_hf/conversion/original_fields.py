@@ -9,8 +9,7 @@ _REQUIRED: Any = object()
 
 
 class OriginalFields:
-    """
-    One dictionary of an original configuration.
+    """One dictionary of an original configuration.
 
     Every field must be asked for, by `use`, `require` or `ignore`; `finish` refuses the rest, so that a setting that
     changes the model cannot be overlooked.
@@ -74,7 +73,7 @@ class OriginalFields:
         return value
 
     def ignore(self, *names: str) -> None:
-        """Fields that change neither outputs nor the loss (initialisation, memory saving, unused by the original)."""
+        """Fields that change neither outputs nor the loss (initialization, memory saving, unused by the original)."""
         self._seen.update(names)
 
     def section(self, name: str) -> "OriginalFields":
@@ -91,9 +90,8 @@ class OriginalFields:
         return [OriginalFields(value, f"{self.where}.{name}[{index}]") for index, value in enumerate(values)]
 
     def finish(self) -> None:
-        """
-        Raises:
-            ConversionError: If a field was neither used nor ignored.
+        """Raises:
+        ConversionError: If a field was neither used nor ignored.
         """
         unknown = [f"{name!r} = {value!r}" for name, value in self.values.items() if name not in self._seen]
         if unknown:

@@ -16,8 +16,7 @@ ConfigT = TypeVar("ConfigT", bound=PreTrainedConfig)
 
 @dataclass(frozen=True)
 class ConversionPlan:
-    """
-    Everything that depends on the architecture.
+    """Everything that depends on the architecture.
 
     Attributes:
         config: The model's configuration, labels included.
@@ -35,8 +34,7 @@ class ConversionPlan:
 
 
 def build_config(config_class: type[ConfigT], where: str, **fields: Any) -> ConfigT:
-    """
-    A configuration.
+    """A configuration.
 
     Raises:
         ConversionError: If the fields contradict each other; says `where` they come from.
@@ -48,15 +46,14 @@ def build_config(config_class: type[ConfigT], where: str, **fields: Any) -> Conf
 
 
 def label_arguments(original: Mapping[str, Any], num_labels: int) -> dict[str, Any]:
-    """
-    Configuration fields for the optional keys `classes` and `palette` of an original configuration.
+    """Configuration fields for the optional keys `classes` and `palette` of an original configuration.
 
     Returns:
         `id2label` and `label2id` where there are class names, else `num_labels`; `palette` as a list of `[red, green,
         blue]` where there is one.
 
     Raises:
-        ConversionError: If there are not as many names or colours as classes.
+        ConversionError: If there are not as many names or colors as classes.
     """
     arguments: dict[str, Any] = {}
     classes = original.get("classes")
@@ -69,12 +66,12 @@ def label_arguments(original: Mapping[str, Any], num_labels: int) -> dict[str, A
         arguments["label2id"] = {name: index for index, name in arguments["id2label"].items()}
     palette = original.get("palette")
     if palette is not None:
-        colours = [[int(value) for value in colour] for colour in palette]
-        if len(colours) != num_labels or any(len(colour) != 3 for colour in colours):
+        colors = [[int(value) for value in color] for color in palette]
+        if len(colors) != num_labels or any(len(color) != 3 for color in colors):
             raise ConversionError(
-                f"palette: expected {num_labels} colours (red, green, blue), one per class, found {len(colours)}."
+                f"palette: expected {num_labels} colors (red, green, blue), one per class, found {len(colors)}."
             )
-        arguments["palette"] = colours
+        arguments["palette"] = colors
     return arguments
 
 

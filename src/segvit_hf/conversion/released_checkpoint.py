@@ -17,9 +17,9 @@ class Publication:
     year: int
     paper: str
     code: str
-    licence_name: str
-    licence_link: str
-    licence_text: str
+    license_name: str
+    license_link: str
+    license_text: str
     citation_key: str
     # Who trained the weights, where it was not the authors of the paper.
     trained_by: str | None = None
@@ -40,8 +40,7 @@ class Publication:
 
 @dataclass(frozen=True)
 class ReleasedCheckpoint:
-    """
-    One released file.
+    """One released file.
 
     Attributes:
         name: The preset's name on the command line.
@@ -54,7 +53,7 @@ class ReleasedCheckpoint:
         build_original: Makes the original's configuration, without labels.
         crop, stride: Side of the windows of its evaluation and their distance, in pixels.
         miou_single_scale, miou_multi_scale: As published, in percent, `None` where nothing was; not measured here.
-        publication: Paper, licence, citation.
+        publication: Paper, license, citation.
         note: What a user should know about this file.
         base_url: Address of the folder that `file_name` is in, where `repository` is none of the Hub.
         page: Address of a page that shows the file to people, where no program can fetch it.
@@ -117,7 +116,7 @@ class ReleasedCheckpoint:
             **self.build_original(),
             **({} if multi_scale is None else {"multi_scale_test_pipeline": multi_scale()}),
             "classes": list(labels.classes),
-            "palette": [list(colour) for colour in labels.palette],
+            "palette": [list(color) for color in labels.palette],
             "reduce_zero_label": labels.reduce_zero_label,
         }
 

@@ -20,8 +20,7 @@ RELEASED_CHECKPOINTS: tuple[ReleasedCheckpoint, ...] = (
 
 
 def get_released_checkpoint(name: str) -> ReleasedCheckpoint:
-    """
-    The preset of that name.
+    """The preset of that name.
 
     Raises:
         ConversionError: If there is none; lists the names.
@@ -34,8 +33,7 @@ def get_released_checkpoint(name: str) -> ReleasedCheckpoint:
 
 
 def preset_for_classes(checkpoint: ReleasedCheckpoint, num_classes: int | None) -> ReleasedCheckpoint:
-    """
-    The preset of the same file that has the number of classes found in it.
+    """The preset of the same file that has the number of classes found in it.
 
     Args:
         checkpoint: The preset that was asked for.
@@ -68,8 +66,7 @@ def preset_for_classes(checkpoint: ReleasedCheckpoint, num_classes: int | None) 
 
 
 def preset_for_layout(checkpoint: ReleasedCheckpoint, layout: str) -> ReleasedCheckpoint:
-    """
-    The preset of the same model whose file has the layout that was found.
+    """The preset of the same model whose file has the layout that was found.
 
     Raises:
         ConversionError: If there is none.

@@ -12,9 +12,9 @@ SEGMENTER = Publication(
     year=2021,
     paper="https://arxiv.org/abs/2105.05633",
     code="https://github.com/rstrudel/segmenter",
-    licence_name="mit",
-    licence_link="https://github.com/rstrudel/segmenter/blob/master/LICENSE",
-    licence_text="The authors publish code and weights under the MIT licence.",
+    license_name="mit",
+    license_link="https://github.com/rstrudel/segmenter/blob/master/LICENSE",
+    license_text="The authors publish code and weights under the MIT license.",
     citation_key="strudel2021segmenter",
 )
 

@@ -19,9 +19,9 @@ from segvit_hf.conversion.released_segmenter import (
 MMSEG_SEGMENTER = replace(
     SEGMENTER,
     code="https://github.com/open-mmlab/mmsegmentation/tree/v0.30.0/configs/segmenter",
-    licence_name="apache-2.0",
-    licence_link="https://github.com/open-mmlab/mmsegmentation/blob/master/LICENSE",
-    licence_text="OpenMMLab publishes code and weights under the Apache 2.0 licence.",
+    license_name="apache-2.0",
+    license_link="https://github.com/open-mmlab/mmsegmentation/blob/master/LICENSE",
+    license_text="OpenMMLab publishes code and weights under the Apache 2.0 license.",
     trained_by="OpenMMLab with the architecture of",
 )
 

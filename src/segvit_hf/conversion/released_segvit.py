@@ -7,7 +7,7 @@ from segvit_hf.conversion.released_checkpoint import Publication, ReleasedCheckp
 
 _IMAGENET_MEAN = [123.675, 116.28, 103.53]
 _IMAGENET_STD = [58.395, 57.12, 57.375]
-# Normalisation of the ViT-L weights that were pretrained in JAX.
+# Normalization of the ViT-L weights that were pretrained in JAX.
 _JAX_MEAN_AND_STD = [127.5, 127.5, 127.5]
 
 SEGVIT = Publication(
@@ -18,9 +18,9 @@ SEGVIT = Publication(
     year=2022,
     paper="https://arxiv.org/abs/2210.05844",
     code="https://github.com/zbwxp/SegVit",
-    licence_name="bsd-2-clause-non-commercial",
-    licence_link="https://github.com/zbwxp/SegVit/blob/master/LICENSE",
-    licence_text="The authors license the weights under the 2-clause BSD licence for academic, non-commercial use; "
+    license_name="bsd-2-clause-non-commercial",
+    license_link="https://github.com/zbwxp/SegVit/blob/master/LICENSE",
+    license_text="The authors license the weights under the 2-clause BSD license for academic, non-commercial use; "
     "for commercial use, contact the authors.",
     citation_key="zhang2022segvit",
 )

@@ -19,17 +19,16 @@ SETR = Publication(
     year=2021,
     paper="https://arxiv.org/abs/2012.15840",
     code="https://github.com/fudan-zvg/SETR",
-    licence_name="mit",
-    licence_link="https://github.com/fudan-zvg/SETR/blob/main/LICENSE",
-    licence_text="The authors license their repository under the MIT licence.",
+    license_name="mit",
+    license_link="https://github.com/fudan-zvg/SETR/blob/main/LICENSE",
+    license_text="The authors license their repository under the MIT license.",
     citation_key="zheng2021rethinking",
 )
 
 
 @dataclass(frozen=True)
 class SetrEncoder:
-    """
-    What differs between SETR's encoders.
+    """What differs between SETR's encoders.
 
     Attributes:
         name: In a preset's name.
@@ -154,8 +153,7 @@ def _mla_heads(decoder: str, encoder: SetrEncoder, data: SetrData) -> tuple[dict
 
 
 def setr_test_pipeline(data: SetrData, scales: tuple[float, ...] | None = None) -> list[dict[str, Any]]:
-    """
-    SETR's test pipeline.
+    """SETR's test pipeline.
 
     Args:
         data: The data set.

@@ -13,15 +13,15 @@ _RELU = {"type": "ReLU"}
 _PUBLICATION = replace(
     SETR,
     code="https://github.com/open-mmlab/mmsegmentation/tree/main/configs/setr",
-    licence_name="apache-2.0",
-    licence_link="https://github.com/open-mmlab/mmsegmentation/blob/main/LICENSE",
-    licence_text="OpenMMLab publishes code and weights under the Apache 2.0 licence.",
+    license_name="apache-2.0",
+    license_link="https://github.com/open-mmlab/mmsegmentation/blob/main/LICENSE",
+    license_text="OpenMMLab publishes code and weights under the Apache 2.0 license.",
     trained_by="OpenMMLab with the architecture of",
 )
 
 
 def setr_mmseg_model(decoder: str, data: SetrData) -> dict[str, Any]:
-    """mmsegmentation's model dictionary of SETR with ViT-L; `decoder`: naive, pup or mla."""
+    """Mmsegmentation's model dictionary of SETR with ViT-L; `decoder`: naive, pup or mla."""
     is_mla = decoder == "mla"
     encoder = VIT_LARGE
     model: dict[str, Any] = {

@@ -12,16 +12,16 @@ VIT_ADAPTER = Publication(
     year=2023,
     paper="https://arxiv.org/abs/2205.08534",
     code="https://github.com/czczup/ViT-Adapter",
-    licence_name="apache-2.0",
-    licence_link="https://github.com/czczup/ViT-Adapter/blob/main/LICENSE.md",
-    licence_text="The authors publish code and weights under the Apache 2.0 licence.",
+    license_name="apache-2.0",
+    license_link="https://github.com/czczup/ViT-Adapter/blob/main/LICENSE.md",
+    license_text="The authors publish code and weights under the Apache 2.0 license.",
     citation_key="chen2023vitadapter",
 )
 
 _REPOSITORY = "czczup/ViT-Adapter"
 _RELEASES = "https://github.com/czczup/ViT-Adapter/releases/download"
 _IMAGENET = ([123.675, 116.28, 103.53], [58.395, 57.12, 57.375])
-# Normalisation of the ViT-B and ViT-L weights that were pretrained in JAX; ViT-T keeps ImageNet's.
+# Normalization of the ViT-B and ViT-L weights that were pretrained in JAX; ViT-T keeps ImageNet's.
 _JAX = ([127.5, 127.5, 127.5], [127.5, 127.5, 127.5])
 
 

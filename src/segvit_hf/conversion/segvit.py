@@ -1,5 +1,4 @@
-"""
-SegViT v1 (Zhang et al., NeurIPS 2022, https://github.com/zbwxp/SegVit): configuration, image processor, names.
+"""SegViT v1 (Zhang et al., NeurIPS 2022, https://github.com/zbwxp/SegVit): configuration, image processor, names.
 
 Covers the attention-to-mask head (`ATMHead`) and the Shrunk variant (`vit_shrink` with `TPNATMHead`).
 """
@@ -87,8 +86,7 @@ SHRUNK_RULES: tuple[Rule, ...] = (
 
 
 def plan_conversion(state_dict: Mapping[str, torch.Tensor], original: Mapping[str, Any]) -> ConversionPlan:
-    """
-    Args:
+    """Args:
         state_dict: Original names to tensors; read for the kind of head and the number of classes.
         original: `{"model": <mmseg model dict>, "test_pipeline": [...]}`; optional keys `classes`, `palette` and
             `reduce_zero_label` (whether label 0 of the data set's maps means "no class").
@@ -107,8 +105,7 @@ def plan_conversion(state_dict: Mapping[str, torch.Tensor], original: Mapping[st
 
 
 def segvit_config(original: Mapping[str, Any]) -> SegVitConfig:
-    """
-    The configuration that describes an original one.
+    """The configuration that describes an original one.
 
     Args:
         original: As for `plan_conversion`; only `model`, `classes` and `palette` are read.

@@ -14,7 +14,7 @@ _CROP_TRIALS = 10
 
 
 class TrainingAugmentation:
-    """Random resize, crop, flip and colour distortion of a photo and its label map.
+    """Random resize, crop, flip and color distortion of a photo and its label map.
 
     All randomness comes from the generator given to the call: the same generator state gives the same result.
 
@@ -136,7 +136,7 @@ def resize_bilinear(image: np.ndarray, height: int, width: int) -> np.ndarray:
 
 
 def resize_nearest(segmentation_map: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Nearest-neighbour resize of a label map (h, w), with OpenCV's choice of the neighbour: floor(index * ratio)."""
+    """Nearest-neighbor resize of a label map (h, w), with OpenCV's choice of the neighbor: floor(index * ratio)."""
     old_height, old_width = segmentation_map.shape
     if (old_height, old_width) == (height, width):
         return segmentation_map
@@ -200,7 +200,7 @@ def pad_to_size(
         pixel_values: (..., channels, height, width).
         labels: integer (..., height, width) of the same height and width, or None.
         size: (height, width) to pad to, or one number for both.
-        pad_value: value of the added pixels (default 0, the mean colour after normalization).
+        pad_value: value of the added pixels (default 0, the mean color after normalization).
         label_pad_value: value of the added labels (default 255, ignored).
 
     Returns:
@@ -225,5 +225,5 @@ def _coin(rng: np.random.Generator) -> bool:
 
 
 def _linear(values: np.ndarray, factor: float, offset: float) -> np.ndarray:
-    """factor * values + offset, limited to 0..255 and truncated as the original does; uint8 in and out."""
+    """Factor * values + offset, limited to 0..255 and truncated as the original does; uint8 in and out."""
     return np.clip(values.astype(np.float32) * np.float32(factor) + np.float32(offset), 0, 255).astype(np.uint8)

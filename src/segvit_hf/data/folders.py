@@ -171,7 +171,7 @@ class SegmentationFolders:
             image: uint8 array (height, width, 3), RGB; segmentation_map: integer array (height, width); name: str.
 
         Raises:
-            ValueError: a file cannot be read, sizes differ, a label map is colour-coded, or ids are out of range; the
+            ValueError: a file cannot be read, sizes differ, a label map is color-coded, or ids are out of range; the
                 message names the file.
         """
         image = self._read_image(self.image_paths[index])

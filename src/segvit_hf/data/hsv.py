@@ -1,6 +1,6 @@
 """8-bit HSV as OpenCV defines it: hue 0 to 179 (half degrees), saturation and value 0 to 255.
 
-MMSegmentation's colour augmentation is defined in these units, so its ranges mean the same here; OpenCV is not needed.
+MMSegmentation's color augmentation is defined in these units, so its ranges mean the same here; OpenCV is not needed.
 """
 
 import numpy as np

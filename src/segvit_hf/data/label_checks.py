@@ -98,7 +98,7 @@ def check_labels(
         max_files: at most so many maps are read, spread evenly over the data set. Default: all.
 
     Raises:
-        ValueError: a label map that cannot be read or is colour-coded; num_labels or max_files below 1.
+        ValueError: a label map that cannot be read or is color-coded; num_labels or max_files below 1.
     """
     if num_labels < 1 or (max_files is not None and max_files < 1):
         raise ValueError(f"num_labels and max_files must be at least 1, found {num_labels} and {max_files}")

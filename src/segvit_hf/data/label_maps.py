@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-# P: the palette indices are the ids, whatever the colours.
+# P: the palette indices are the ids, whatever the colors.
 _ID_MODES = frozenset({"L", "P", "I", "I;16", "I;16L", "I;16B", "1"})
 
 
@@ -16,8 +16,8 @@ def read_label_map(path: str | Path) -> np.ndarray:
         Integer array (height, width): uint8, uint16 or int32, as the file has them.
 
     Raises:
-        ValueError: the file cannot be read, or is colour-coded (RGB, RGBA, LA, ...); the message names it, says how
-            many colours it has and what to do.
+        ValueError: the file cannot be read, or is color-coded (RGB, RGBA, LA, ...); the message names it, says how
+            many colors it has and what to do.
     """
     try:
         with Image.open(path) as file:
@@ -79,7 +79,7 @@ def check_label_range(
 
 
 def _stretch(file: Image.Image) -> int:
-    """The factor by which PIL multiplies the values of grey PNGs of 2 or 4 bits to fill the range up to 255."""
+    """The factor by which PIL multiplies the values of gray PNGs of 2 or 4 bits to fill the range up to 255."""
     raw_modes = {tile[3] for tile in getattr(file, "tile", []) if isinstance(tile[3], str)}
     return {"L;2": 85, "L;4": 17}.get(raw_modes.pop(), 1) if len(raw_modes) == 1 else 1
 
@@ -90,5 +90,5 @@ def _why_not_ids(file: Image.Image) -> str:
     if (array == array[..., :1]).all():
         advice = "its channels are equal, so saving one of them, as a one-channel PNG, is enough"
     else:
-        advice = "replace each colour by its class id and save the ids as a one-channel PNG (PIL mode L or P)"
-    return f"its mode is {file.mode}, with {num_colors} different colours, where class ids are expected: {advice}"
+        advice = "replace each color by its class id and save the ids as a one-channel PNG (PIL mode L or P)"
+    return f"its mode is {file.mode}, with {num_colors} different colors, where class ids are expected: {advice}"

@@ -1,4 +1,4 @@
-"""Names and colours of the classes of the usual data sets, and reading them from a file."""
+"""Names and colors of the classes of the usual data sets, and reading them from a file."""
 
 import json
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ class LabelSet:
     Attributes:
         name: the data set's name.
         classes: class names, in the order of the ids.
-        palette: one (red, green, blue) of 0 to 255 for each class, or empty when no colours are known.
+        palette: one (red, green, blue) of 0 to 255 for each class, or empty when no colors are known.
         reduce_zero_label: the data set's files hold 0 for "no class" and 1 to len(classes) for the classes.
     """
 
@@ -40,7 +40,7 @@ class LabelSet:
             raise ValueError(f"label set {self.name}: no classes")
         if self.palette and len(self.palette) != len(self.classes):
             raise ValueError(
-                f"label set {self.name}: {len(self.classes)} classes but {len(self.palette)} colours in the palette"
+                f"label set {self.name}: {len(self.classes)} classes but {len(self.palette)} colors in the palette"
             )
 
     @property
@@ -65,9 +65,9 @@ def label_set_names() -> tuple[str, ...]:
 
 
 def get_label_set(name: str) -> LabelSet:
-    """The classes and colours of ade20k, cityscapes, pascal_context (60), pascal_context_59, coco_stuff_10k or _164k.
+    """The classes and colors of ade20k, cityscapes, pascal_context (60), pascal_context_59, coco_stuff_10k or _164k.
 
-    Names, order and colours are MMSegmentation's. Note that its preparation of Pascal Context orders the classes
+    Names, order and colors are MMSegmentation's. Note that its preparation of Pascal Context orders the classes
     alphabetically; `pascal_context_voc` has the 60 classes in the order of Segmenter's data instead.
 
     Raises:
@@ -93,7 +93,7 @@ def read_class_list(path: str | Path, reduce_zero_label: bool = False) -> LabelS
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: no classes, a name twice, colours for some classes only, or anything else that cannot be read; the
+        ValueError: no classes, a name twice, colors for some classes only, or anything else that cannot be read; the
             message names the file and the line.
     """
     path = Path(path)
@@ -126,7 +126,7 @@ def _parse_lines(lines: list[str], source: str) -> tuple[list[str], list[Color]]
         colored = len(words) > 3 and all(word.isdigit() for word in words[-3:])
         if classes and colored != bool(palette):
             raise ValueError(
-                f"{source}, line {number}: give a colour (`name red green blue`) to every class or to none"
+                f"{source}, line {number}: give a color (`name red green blue`) to every class or to none"
             )
         classes.append(" ".join(words[:-3] if colored else words))
         if colored:
@@ -160,5 +160,5 @@ def _parse_json(text: str, path: Path) -> tuple[list[str], list[Color]]:
 
 def _color(values: object, where: str) -> Color:
     if not isinstance(values, list) or len(values) != 3 or not all(type(v) is int and 0 <= v <= 255 for v in values):
-        raise ValueError(f"{where}: a colour is three integers from 0 to 255, found {values}")
+        raise ValueError(f"{where}: a color is three integers from 0 to 255, found {values}")
     return values[0], values[1], values[2]

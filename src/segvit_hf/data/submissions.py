@@ -23,13 +23,12 @@ _CITYSCAPES_IDS = (7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28,
 
 @dataclass(frozen=True)
 class SubmissionFormat:
-    """
-    What one server expects.
+    """What one server expects.
 
     Attributes:
         name: On the command line.
         label_set: The classes, by their name for `get_label_set`.
-        file_ids: The grey value that stands for each class.
+        file_ids: The gray value that stands for each class.
         size: (height, width) of every image of the test set, `None` if they differ.
     """
 
@@ -39,8 +38,7 @@ class SubmissionFormat:
     size: tuple[int, int] | None = None
 
     def file_name(self, image_name: str) -> str:
-        """
-        The name of the PNG for an image, given by its own name with or without ending.
+        """The name of the PNG for an image, given by its own name with or without ending.
 
         Raises:
             ValueError: If an image of the test set is not called so.
@@ -59,10 +57,9 @@ class SubmissionFormat:
         return f"{match['key']}_labelIds.png"
 
     def check_classes(self, id2label: Mapping[int, str]) -> None:
-        """
-        Raises:
-            ValueError: If a model with these classes cannot be submitted: they must be those of the data set, in its
-                order. Names that say nothing (`LABEL_0`) are taken on trust.
+        """Raises:
+        ValueError: If a model with these classes cannot be submitted: they must be those of the data set, in its
+            order. Names that say nothing (`LABEL_0`) are taken on trust.
         """
         classes = get_label_set(self.label_set).classes
         if len(id2label) != len(classes):
@@ -78,8 +75,7 @@ class SubmissionFormat:
                 )
 
     def encode(self, label_map: np.ndarray) -> np.ndarray:
-        """
-        Class ids (height, width) -> the grey values of the file, uint8.
+        """Class ids (height, width) -> the gray values of the file, uint8.
 
         Raises:
             ValueError: If there is an id that is no class.
@@ -100,8 +96,7 @@ SUBMISSION_FORMATS = {
 
 
 class SubmissionWriter:
-    """
-    Writes a submission, image by image. A context manager: the zip file takes its name when the block succeeds, and
+    """Writes a submission, image by image. A context manager: the zip file takes its name when the block succeeds, and
     is removed if it does not.
 
     Args:
@@ -136,8 +131,7 @@ class SubmissionWriter:
         self._temporary.replace(self.path)
 
     def add(self, image_name: str, label_map: np.ndarray) -> str:
-        """
-        Adds one image; returns the name of its file.
+        """Adds one image; returns the name of its file.
 
         Args:
             image_name: The image's file name, with or without ending.

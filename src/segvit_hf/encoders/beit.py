@@ -1,5 +1,4 @@
-"""
-BEiT's attention: a learned bias for every head and every distance between two patches (Bao et al., 2022).
+"""BEiT's attention: a learned bias for every head and every distance between two patches (Bao et al., 2022).
 
 Follows the BEiT of ViT-Adapter's segmentation code (https://github.com/czczup/ViT-Adapter), for patch grids of any
 size and shape; the original runs its training size only.
@@ -22,8 +21,7 @@ NUM_CLASS_TOKEN_ROWS = 3
 
 @dataclass(frozen=True)
 class RelativePositions:
-    """
-    Which row of a bias table belongs to which pair of tokens, for one patch grid.
+    """Which row of a bias table belongs to which pair of tokens, for one patch grid.
 
     Attributes:
         index: (num_tokens, num_tokens) int64, the class token first; row is the query, column the key.
@@ -40,11 +38,10 @@ def num_relative_distances(grid: Grid) -> int:
 
 
 def relative_positions(stored_grid: Grid, grid: Grid, device: torch.device) -> RelativePositions:
-    """
-    Args:
-        stored_grid: The patch grid that the model's tables are stored for.
-        grid: The patch grid of the input. On a smaller one every pair of patches finds the bias of its distance; on a
-            larger one the tables have to be resized to `table_grid` first.
+    """Args:
+    stored_grid: The patch grid that the model's tables are stored for.
+    grid: The patch grid of the input. On a smaller one every pair of patches finds the bias of its distance; on a
+        larger one the tables have to be resized to `table_grid` first.
     """
     rows, columns = table_grid = (max(stored_grid[0], grid[0]), max(stored_grid[1], grid[1]))
     vertical, horizontal = torch.meshgrid(
@@ -62,8 +59,7 @@ def relative_positions(stored_grid: Grid, grid: Grid, device: torch.device) -> R
 
 
 def resize_relative_position_bias(table: torch.Tensor, stored_grid: Grid, grid: Grid) -> torch.Tensor:
-    """
-    A bias table for another patch grid: bilinear over distances, from the farthest to the farthest.
+    """A bias table for another patch grid: bilinear over distances, from the farthest to the farthest.
 
     Args:
         table: (num_relative_distances(stored_grid), num_heads).
@@ -82,8 +78,7 @@ def resize_relative_position_bias(table: torch.Tensor, stored_grid: Grid, grid: 
 
 
 class BeitAttention(MultiHeadAttention):
-    """
-    Multi-head self attention with relative position bias.
+    """Multi-head self attention with relative position bias.
 
     Queries and values have a bias (with `config.qkv_bias`), keys have none.
     """
@@ -118,8 +113,7 @@ class BeitAttention(MultiHeadAttention):
         relative_positions: RelativePositions,
         **kwargs: Unpack[TransformersKwargs],
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """
-        Args:
+        """Args:
             hidden_states: (batch, num_tokens, hidden_size), the class token first.
             relative_positions: Of the tokens' patch grid, see `relative_positions`.
 

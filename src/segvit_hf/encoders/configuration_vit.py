@@ -15,8 +15,7 @@ def as_pair(size: int | Sequence[int]) -> tuple[int, int]:
 
 @strict
 class ViTEncoderConfig(PreTrainedConfig):
-    r"""
-    What a plain ViT encoder is made of. Variants of the encoder are values of these fields, never subclasses.
+    r"""What a plain ViT encoder is made of. Variants of the encoder are values of these fields, never subclasses.
 
     Args:
         image_size (`int` or `(height, width)`, defaults to 512):
@@ -31,7 +30,7 @@ class ViTEncoderConfig(PreTrainedConfig):
         use_class_token, use_distillation_token (`bool`): Tokens in front of the patches.
         drop_prefix_tokens (`bool`, defaults to `False`):
             Whether those tokens are removed once position embeddings are added, before the first layer.
-        use_final_norm (`bool`, defaults to `False`): Whether the last layer's output is normalised.
+        use_final_norm (`bool`, defaults to `False`): Whether the last layer's output is normalized.
         layer_scale_init_value (`float`, *optional*):
             Initial value of the per-channel factors of the two residual branches of a layer. `None`: no such factors.
         use_position_embeddings (`bool`, defaults to `True`): Whether learned position embeddings are added.
@@ -102,23 +101,23 @@ class ViTEncoderConfig(PreTrainedConfig):
             )
         if self.position_embedding_resize_by not in ("grid", "count"):
             raise ValueError(
-                f"position_embedding_resize_by must be 'grid' or 'count', got {self.position_embedding_resize_by!r}."
+                f"position_embedding_resize_by must be 'grid' or 'count', found {self.position_embedding_resize_by!r}."
             )
         if self.use_relative_position_bias and self.num_prefix_tokens != 1:
             raise ValueError(
                 "use_relative_position_bias needs exactly one prefix token: use_class_token = True and "
-                f"use_distillation_token = False, got {self.use_class_token} and {self.use_distillation_token}."
+                f"use_distillation_token = False, found {self.use_class_token} and {self.use_distillation_token}."
             )
         if self.use_relative_position_bias and (self.drop_prefix_tokens or self.shrink_index is not None):
             raise ValueError(
-                "use_relative_position_bias goes neither with drop_prefix_tokens nor with shrink_index, got "
+                "use_relative_position_bias goes neither with drop_prefix_tokens nor with shrink_index, found "
                 f"{self.drop_prefix_tokens} and {self.shrink_index}."
             )
         out_indices = list(self.encoder_out_indices or [])
         if out_indices != sorted(set(out_indices)) or not all(0 <= i < self.num_hidden_layers for i in out_indices):
             raise ValueError(
                 "encoder_out_indices must be ascending 0-based layers of the encoder "
-                f"(num_hidden_layers = {self.num_hidden_layers}), got {out_indices}."
+                f"(num_hidden_layers = {self.num_hidden_layers}), found {out_indices}."
             )
         if self.shrink_index is not None and not 0 <= self.shrink_index < self.num_hidden_layers:
             raise ValueError(

@@ -11,8 +11,7 @@ PATCH_SIZE = 16
 
 @strict
 class VitAdapterEncoderConfig(ViTEncoderConfig):
-    r"""
-    What ViT-Adapter adds to a plain ViT.
+    r"""What ViT-Adapter adds to a plain ViT.
 
     The encoder's fields are those of [`ViTEncoderConfig`]; `encoder_out_indices` are the layers that end an
     interaction with the adapter, the last layer included, and default to four equal groups of layers. The adapter's:
@@ -55,18 +54,18 @@ class VitAdapterEncoderConfig(ViTEncoderConfig):
         """Part of `@strict` validation: fields that contradict each other are an error that names them."""
         super().validate_architecture()
         if self.patch_size != PATCH_SIZE:
-            raise ValueError(f"ViT-Adapter's feature maps need patch_size = {PATCH_SIZE}, got {self.patch_size}.")
+            raise ValueError(f"ViT-Adapter's feature maps need patch_size = {PATCH_SIZE}, found {self.patch_size}.")
         for name in ("shrink_index", "drop_prefix_tokens", "use_distillation_token", "use_final_norm"):
             if getattr(self, name) not in (None, False):
-                raise ValueError(f"ViT-Adapter's encoder does not have {name}, got {getattr(self, name)}.")
+                raise ValueError(f"ViT-Adapter's encoder does not have {name}, found {getattr(self, name)}.")
         out_indices = list(self.encoder_out_indices or [])
         if out_indices[-1:] != [self.num_hidden_layers - 1]:
             raise ValueError(
-                f"encoder_out_indices must end with the last layer ({self.num_hidden_layers - 1}), got {out_indices}."
+                f"encoder_out_indices must end with the last layer ({self.num_hidden_layers - 1}), found {out_indices}."
             )
         if self.add_vit_features and len(out_indices) != NUM_FEATURE_MAPS:
             raise ValueError(
-                f"add_vit_features needs {NUM_FEATURE_MAPS} interactions, one per feature map, got "
+                f"add_vit_features needs {NUM_FEATURE_MAPS} interactions, one per feature map, found "
                 f"encoder_out_indices = {out_indices}."
             )
         value_size = int(self.hidden_size * self.adapter_value_ratio)

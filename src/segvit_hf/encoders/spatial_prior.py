@@ -1,5 +1,4 @@
-"""
-ViT-Adapter's spatial prior module: a small convolutional network whose four maps guide a plain ViT.
+"""ViT-Adapter's spatial prior module: a small convolutional network whose four maps guide a plain ViT.
 
 Follows SpatialPriorModule of https://github.com/czczup/ViT-Adapter (Chen et al., ICLR 2023).
 """
@@ -11,11 +10,10 @@ from segvit_hf.layers.convolution import NormalizedConvolution
 
 
 class SpatialPrior(nn.Module):
-    """
-    Args:
-        num_channels: Channels of the image.
-        stem_size: Channels of the first convolutions; deeper ones have two and four times as many.
-        hidden_size: Channels of the maps, the width of the ViT.
+    """Args:
+    num_channels: Channels of the image.
+    stem_size: Channels of the first convolutions; deeper ones have two and four times as many.
+    hidden_size: Channels of the maps, the width of the ViT.
     """
 
     def __init__(self, *, num_channels: int, stem_size: int, hidden_size: int) -> None:
@@ -35,8 +33,7 @@ class SpatialPrior(nn.Module):
         self.projections = nn.ModuleList(nn.Conv2d(size, hidden_size, kernel_size=1) for size in sizes)
 
     def forward(self, pixel_values: torch.Tensor) -> list[torch.Tensor]:
-        """
-        (batch, channels, height, width), sides multiples of 32 -> four maps (batch, hidden_size, height / stride,
+        """(batch, channels, height, width), sides multiples of 32 -> four maps (batch, hidden_size, height / stride,
         width / stride) at strides 4, 8, 16 and 32.
         """
         feature_map = pixel_values

@@ -1,5 +1,4 @@
-"""
-The plain vision transformer (Dosovitskiy et al., 2021) that SegViT, Segmenter and SETR build on.
+"""The plain vision transformer (Dosovitskiy et al., 2021) that SegViT, Segmenter and SETR build on.
 
 Follows timm's VisionTransformer and mmsegmentation's VisionTransformer; what differs between them is a field of
 `ViTEncoderConfig`. The Shrunk variant follows SegViT's vit_shrink (Zhang et al., 2022).
@@ -31,12 +30,11 @@ from segvit_hf.layers.position_embeddings import resize_position_embeddings
 
 @dataclass
 class ViTEncoderOutput(ModelOutput):
-    """
-    Args:
-        last_hidden_state: (batch, num_tokens, hidden_size), prefix tokens included.
-        feature_maps: One (batch, hidden_size, rows, columns) per layer of `config.encoder_out_indices`, shallow first.
-        hidden_states: The embeddings and every layer's output, (batch, num_tokens, hidden_size) each.
-        attentions: Every layer's probabilities, (batch, num_heads, num_queries, num_tokens) each.
+    """Args:
+    last_hidden_state: (batch, num_tokens, hidden_size), prefix tokens included.
+    feature_maps: One (batch, hidden_size, rows, columns) per layer of `config.encoder_out_indices`, shallow first.
+    hidden_states: The embeddings and every layer's output, (batch, num_tokens, hidden_size) each.
+    attentions: Every layer's probabilities, (batch, num_heads, num_queries, num_tokens) each.
     """
 
     last_hidden_state: torch.Tensor | None = None
@@ -114,8 +112,7 @@ class FeedForward(nn.Module):
 
 
 class ViTLayer(GradientCheckpointingLayer):
-    """
-    Pre-norm transformer layer.
+    """Pre-norm transformer layer.
 
     Args:
         config: Names the attention implementation, and gives what the other arguments leave open.
@@ -173,8 +170,7 @@ class ViTLayer(GradientCheckpointingLayer):
         query_states: torch.Tensor | None = None,
         **kwargs: Unpack[TransformersKwargs],
     ) -> torch.Tensor:
-        """
-        Args:
+        """Args:
             hidden_states: (batch, num_tokens, hidden_size).
             query_states: (batch, num_queries, hidden_size), a subset of the tokens that alone goes on (Shrunk).
             **kwargs: Passed to the attention; BEiT's needs `relative_positions`.

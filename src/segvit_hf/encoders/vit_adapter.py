@@ -1,5 +1,4 @@
-"""
-ViT-Adapter (Chen et al., ICLR 2023): a plain ViT that exchanges features with a convolutional branch.
+"""ViT-Adapter (Chen et al., ICLR 2023): a plain ViT that exchanges features with a convolutional branch.
 
 Follows ViTAdapter and BEiTAdapter of https://github.com/czczup/ViT-Adapter (segmentation code), for inputs of any
 size; the original needs sides that are multiples of 32.
@@ -46,8 +45,7 @@ def pad_to_multiple(pixel_values: torch.Tensor, divisor: int = SIZE_DIVISOR) -> 
 
 @dataclass
 class VitAdapterEncoderOutput(ViTEncoderOutput):
-    """
-    `ViTEncoderOutput` with four feature maps, and one more field.
+    """`ViTEncoderOutput` with four feature maps, and one more field.
 
     Args:
         stem_map: (batch, hidden_size, height / 4, width / 4), the spatial prior's finest map.
@@ -58,8 +56,7 @@ class VitAdapterEncoderOutput(ViTEncoderOutput):
 
 @dataclass(frozen=True)
 class AdapterGeometry:
-    """
-    What depends on the input's size only.
+    """What depends on the input's size only.
 
     Attributes:
         grids: (rows, columns) of the spatial prior's maps at strides 8, 16 and 32.
@@ -179,8 +176,7 @@ class VitAdapterInteraction(nn.Module):
         geometry: AdapterGeometry,
         **kwargs: Any,
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """
-        Args:
+        """Args:
             hidden_states: (batch, num_tokens, hidden_size), prefix tokens first; they take no part in the exchange.
             prior: (batch, number of cells of all maps, hidden_size).
             layers: The group of ViT layers.
@@ -244,8 +240,7 @@ class VitAdapterEncoder(ViTEncoder):
     @merge_with_config_defaults
     @capture_outputs(tie_last_hidden_states=False)
     def forward(self, pixel_values: torch.Tensor, **kwargs: Unpack[TransformersKwargs]) -> VitAdapterEncoderOutput:
-        """
-        Args:
+        """Args:
             pixel_values: (batch, channels, height, width) of any size; padded with zeros to multiples of 32.
 
         Returns:
@@ -276,14 +271,13 @@ class VitAdapterEncoder(ViTEncoder):
     def feature_maps(
         self, finest: torch.Tensor, prior_maps: list[torch.Tensor], vit_maps: list[torch.Tensor]
     ) -> tuple[torch.Tensor, ...]:
-        """
-        Args:
+        """Args:
             finest: The spatial prior's map at stride 4.
             prior_maps: What the extractors made of its maps at strides 8, 16 and 32.
             vit_maps: The patches after each interaction, all at stride 16.
 
         Returns:
-            Four normalised maps (batch, hidden_size, rows, columns).
+            Four normalized maps (batch, hidden_size, rows, columns).
         """
         maps = [self.upsample(prior_maps[0]) + finest, *prior_maps]
         if self.config.add_vit_features:

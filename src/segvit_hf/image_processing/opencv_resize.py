@@ -18,7 +18,7 @@ COEFFICIENT_SCALE = 2048
 
 
 def _source_positions(source: int, target: int) -> tuple[Tensor, Tensor]:
-    """Index of the pixel before each target pixel's centre, and the float32 fraction of the way to the next."""
+    """Index of the pixel before each target pixel's center, and the float32 fraction of the way to the next."""
     step = 1.0 / (target / source)
     positions = ((torch.arange(target, dtype=torch.float64) + 0.5) * step - 0.5).to(torch.float32)
     first = positions.floor()
@@ -96,7 +96,7 @@ def resize_nearest(image: Tensor, height: int, width: int) -> Tensor:
 
 
 def resize_float_bilinear(image: Tensor, height: int, width: int) -> Tensor:
-    """Bilinear resize of a floating-point tensor (channels, height, width), half-pixel centres, no antialiasing."""
+    """Bilinear resize of a floating-point tensor (channels, height, width), half-pixel centers, no antialiasing."""
     if tuple(image.shape[-2:]) == (height, width):
         return image
     return F.interpolate(image[None], size=(height, width), mode="bilinear", align_corners=False)[0]

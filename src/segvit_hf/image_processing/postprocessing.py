@@ -17,7 +17,7 @@ MAX_CHUNK_ELEMENTS = 2**25
 
 
 def resize_logits(logits: Tensor, size: Size) -> Tensor:
-    """Bilinear resize (half-pixel centres) of (classes, height, width) logits to (classes, *size), in float32."""
+    """Bilinear resize (half-pixel centers) of (classes, height, width) logits to (classes, *size), in float32."""
     logits = logits.to(torch.float32)
     if tuple(logits.shape[-2:]) == tuple(size):
         return logits

@@ -45,8 +45,7 @@ SERVICE_KEYS = {"image_processor_type", "feature_extractor_type", "processor_cla
 
 
 class SemanticSegmentationImageProcessorKwargs(ImagesKwargs, total=False):
-    r"""
-    Fields of the processor, in the order in which they act. `size`, `do_resize`, `do_rescale`, `rescale_factor`,
+    r"""Fields of the processor, in the order in which they act. `size`, `do_resize`, `do_rescale`, `rescale_factor`,
     `do_normalize`, `image_mean`, `image_std` (in units of 0..1) and `do_convert_rgb` are transformers' own; `size` is
     `{"shortest_edge", "longest_edge"}` for mmcv's keep-ratio resize (both sides `int(x * factor + 0.5)`, factor =
     min(longest_edge / long side, shortest_edge / short side); without `longest_edge` only the short side counts) or
@@ -184,7 +183,7 @@ class SemanticSegmentationProcessing:
                 (channels, height, width), paths, URLs. Integers are 0..255 (uint16: 0..65535); floating-point values
                 are 0..1 or 0..255, told apart by the image's maximum unless `do_rescale=False`.
             segmentation_maps: as many label maps: PIL images of mode L, P, I or I;16, integer arrays (height, width),
-                local files. They are resized like their image, by nearest neighbour.
+                local files. They are resized like their image, by nearest neighbor.
             scale: multiplies the limits in `size` as mmsegmentation's multi-scale runs do.
             flip: mirror images and label maps left to right, after the resize.
             num_labels: if given, label ids that are neither below it nor 255 are an error.

@@ -1,7 +1,7 @@
 """Reading photos and label maps of every usual kind into tensors, with checks.
 
 Photos are read as `cv2.imread` reads them in the originals (EXIF orientation of files obeyed, alpha dropped, 16 bits
-reduced to the upper 8, grey copied to three channels), but in RGB order.
+reduced to the upper 8, gray copied to three channels), but in RGB order.
 """
 
 import math
@@ -68,7 +68,7 @@ def read_image(image: Any, convert_to_rgb: bool = True, input_data_format: str |
         image: PIL image of any mode, array or tensor (height, width), (height, width, channels) or
             (channels, height, width), or what `load_file` reads. uint8 is taken as it is, uint16 is reduced to its
             upper 8 bits, other integers must lie in 0..255, booleans become 0 and 255.
-        convert_to_rgb: drop alpha, copy grey to three channels. Otherwise the channels are kept.
+        convert_to_rgb: drop alpha, copy gray to three channels. Otherwise the channels are kept.
         input_data_format: "channels_first" or "channels_last"; inferred from the shape where `None`.
 
     Returns:
@@ -198,7 +198,7 @@ def read_label_map(label_map: Any, num_labels: int | None = None, reduce_labels:
         reduce_labels: 0 becomes 255 (ignored), k becomes k - 1, 255 stays.
 
     Raises:
-        ValueError: for masks with colours instead of ids, empty maps, negative or too large ids.
+        ValueError: for masks with colors instead of ids, empty maps, negative or too large ids.
         TypeError: for floating-point maps and for anything that is not a label map.
     """
     if isinstance(label_map, (str, Path)):

@@ -1,5 +1,4 @@
-"""
-What a token attends to, as maps over the patch grid: patches and class token of an encoder, patches and class
+"""What a token attends to, as maps over the patch grid: patches and class token of an encoder, patches and class
 embeddings of Segmenter's mask transformer.
 
 Follows show_attn_map.py of Segmenter (Strudel et al., 2021, https://github.com/rstrudel/segmenter).
@@ -19,11 +18,10 @@ Part = Literal["encoder", "decoder"]
 
 @dataclass(frozen=True)
 class AttentionMaps:
-    """
-    Attributes:
-        maps: (num_heads, num_queries, rows, columns), float32 on the CPU: the share of each query's attention that
-            goes to each patch. What goes to class tokens and class embeddings is missing from the sum of 1.
-        logits: (num_labels, height, width) that the model gave for the same input.
+    """Attributes:
+    maps: (num_heads, num_queries, rows, columns), float32 on the CPU: the share of each query's attention that
+        goes to each patch. What goes to class tokens and class embeddings is missing from the sum of 1.
+    logits: (num_labels, height, width) that the model gave for the same input.
     """
 
     maps: torch.Tensor
@@ -38,8 +36,7 @@ def attention_maps(
     layer: int = 0,
     patch: tuple[int, int] | None = None,
 ) -> AttentionMaps:
-    """
-    The attention of one patch, of the encoder's class token or of the decoder's class embeddings.
+    """The attention of one patch, of the encoder's class token or of the decoder's class embeddings.
 
     Only the probabilities of the one layer are computed explicitly, so that any model and input that fit into memory
     otherwise also do here.
@@ -56,7 +53,7 @@ def attention_maps(
         ValueError: The model has no such part, layer, patch or token.
     """
     if pixel_values.ndim != 4 or len(pixel_values) != 1:
-        raise ValueError(f"pixel_values: expected (1, channels, height, width), got {tuple(pixel_values.shape)}.")
+        raise ValueError(f"pixel_values: expected (1, channels, height, width), found {tuple(pixel_values.shape)}.")
     layers = _layers(model, part)
     if not 0 <= layer < len(layers):
         raise ValueError(f"layer {layer}: the {part} has the layers 0 to {len(layers) - 1}.")

@@ -20,8 +20,7 @@ def eager_attention_forward(
     dropout: float = 0.0,
     **kwargs: Unpack[TransformersKwargs],
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """
-    Attention that keeps its probabilities.
+    """Attention that keeps its probabilities.
 
     Args:
         query, key, value: (batch, num_heads, num_tokens, head_size).
@@ -51,8 +50,7 @@ def attend(
     attention_mask: torch.Tensor | None = None,
     **kwargs: Unpack[TransformersKwargs],
 ) -> tuple[torch.Tensor, torch.Tensor | None]:
-    """
-    Attention between projected tokens of shape (batch, num_tokens, width), through the implementation that `config`
+    """Attention between projected tokens of shape (batch, num_tokens, width), through the implementation that `config`
     names (`attn_implementation`).
 
     Returns:
@@ -83,8 +81,7 @@ def attend(
 
 
 class SelectableAttention:
-    """
-    Mixin, in front of `PreTrainedModel`, of models whose attentions all go through `attend`.
+    """Mixin, in front of `PreTrainedModel`, of models whose attentions all go through `attend`.
 
     transformers lets a model's attention implementation be changed only where it finds its attention interface in the
     source of the model's own file; ours is called in this one.
@@ -96,8 +93,7 @@ class SelectableAttention:
 
 
 class MultiHeadAttention(nn.Module):
-    """
-    Attention of tokens among themselves, or of `query_states` over `hidden_states`.
+    """Attention of tokens among themselves, or of `query_states` over `hidden_states`.
 
     Args:
         config: Names the attention implementation.
@@ -132,8 +128,7 @@ class MultiHeadAttention(nn.Module):
         attention_mask: torch.Tensor | None = None,
         **kwargs: Unpack[TransformersKwargs],
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """
-        Args:
+        """Args:
             hidden_states: (batch, num_tokens, hidden_size), the keys and values, and the queries too by default.
             query_states: (batch, num_queries, hidden_size).
 

@@ -1,4 +1,4 @@
-"""A convolution with its normalisation and activation, the building block of convolutional modules."""
+"""A convolution with its normalization and activation, the building block of convolutional modules."""
 
 import math
 
@@ -10,12 +10,11 @@ from segvit_hf._compat import initialization
 
 
 class NormalizedConvolution(nn.Module):
-    """
-    Convolution, batch or group normalisation, ReLU; same size for stride 1.
+    """Convolution, batch or group normalization, ReLU; same size for stride 1.
 
     Args:
         in_channels, out_channels, kernel_size, stride: Of the convolution; padding is `kernel_size // 2`.
-        num_groups: Group normalisation with so many groups, or batch normalisation for `None`.
+        num_groups: Group normalization with so many groups, or batch normalization for `None`.
         bias: Whether the convolution has a bias.
         activation: Whether a ReLU follows.
     """
@@ -49,7 +48,7 @@ class NormalizedConvolution(nn.Module):
 
 
 def reset_convolution(convolution: nn.Conv2d | nn.ConvTranspose2d) -> None:
-    """He initialisation by the number of outputs; zero bias."""
+    """He initialization by the number of outputs; zero bias."""
     fan_out = math.prod(convolution.kernel_size) * convolution.out_channels // convolution.groups
     initialization.normal_(convolution.weight, std=math.sqrt(2.0 / fan_out))
     if convolution.bias is not None:

@@ -1,5 +1,4 @@
-"""
-Multi-scale deformable attention (Zhu et al., 2021) in plain PyTorch: every query reads a few points that it chooses.
+"""Multi-scale deformable attention (Zhu et al., 2021) in plain PyTorch: every query reads a few points that it chooses.
 
 One implementation for ViT-Adapter's injectors and extractors (`MSDeformAttn` of https://github.com/czczup/ViT-Adapter,
 whose values may be narrower than the tokens) and for Mask2Former's pixel decoder. It needs no compiled operation and
@@ -21,11 +20,10 @@ Grid = tuple[int, int]
 
 @dataclass(frozen=True)
 class SamplingGeometry:
-    """
-    Where queries stand and what they read from; made once per input size and shared by all layers.
+    """Where queries stand and what they read from; made once per input size and shared by all layers.
 
     Attributes:
-        reference_points: (1, num_queries, 2) float32, the centre (x, y) of each query's cell, in 0..1.
+        reference_points: (1, num_queries, 2) float32, the center (x, y) of each query's cell, in 0..1.
         level_sizes: (num_levels, 2) float32, the (width, height) of the maps that are read.
         level_grids: (rows, columns) of the same maps.
     """
@@ -55,8 +53,7 @@ def sampling_geometry(
 def sample_levels(
     values: torch.Tensor, level_grids: Sequence[Grid], locations: torch.Tensor, weights: torch.Tensor
 ) -> torch.Tensor:
-    """
-    Weighted sums of values read at fractional positions, bilinear, zeros outside.
+    """Weighted sums of values read at fractional positions, bilinear, zeros outside.
 
     Args:
         values: (batch, sum of rows * columns, num_heads, head_size).
@@ -88,13 +85,12 @@ def sample_levels(
 
 
 class MultiScaleDeformableAttention(nn.Module):
-    """
-    Args:
-        hidden_size: Width of queries and tokens.
-        num_heads: Number of heads.
-        num_levels: Number of feature maps that are read.
-        num_points: Points per head and map.
-        value_ratio: Width of the values as a share of `hidden_size`.
+    """Args:
+    hidden_size: Width of queries and tokens.
+    num_heads: Number of heads.
+    num_levels: Number of feature maps that are read.
+    num_points: Points per head and map.
+    value_ratio: Width of the values as a share of `hidden_size`.
     """
 
     def __init__(
@@ -127,8 +123,7 @@ class MultiScaleDeformableAttention(nn.Module):
             initialization.zeros_(linear.bias)
 
     def forward(self, queries: torch.Tensor, tokens: torch.Tensor, geometry: SamplingGeometry) -> torch.Tensor:
-        """
-        Args:
+        """Args:
             queries: (batch, num_queries, hidden_size), in the order of `geometry.reference_points`.
             tokens: (batch, num_tokens, hidden_size), the maps of `geometry.level_grids` one after the other.
 
@@ -139,7 +134,7 @@ class MultiScaleDeformableAttention(nn.Module):
         values = self.value(tokens).unflatten(-1, (self.num_heads, -1))
         points = (batch_size, num_queries, self.num_heads, self.num_levels, self.num_points)
         weights = self.attention_weights(queries).view(*points[:3], -1).softmax(-1, dtype=torch.float32).view(points)
-        # Positions stay in float32: bfloat16 cannot tell neighbouring cells of a large map apart.
+        # Positions stay in float32: bfloat16 cannot tell neighboring cells of a large map apart.
         offsets = self.sampling_offsets(queries).float().view(*points, 2)
         locations = geometry.reference_points[:, :, None, None, None] + offsets / geometry.level_sizes[:, None]
         return self.proj(sample_levels(values, geometry.level_grids, locations, weights))

@@ -13,8 +13,7 @@ def resize_position_embeddings(
     mode: str,
     align_corners: bool = False,
 ) -> torch.Tensor:
-    """
-    Interpolates the patches' position embeddings (no antialiasing) and keeps the prefix tokens'.
+    """Interpolates the patches' position embeddings (no antialiasing) and keeps the prefix tokens'.
 
     Args:
         position_embeddings: (1, num_prefix_tokens + rows * columns, hidden_size).
@@ -22,7 +21,7 @@ def resize_position_embeddings(
         grid: Rows and columns that are stored.
         new_grid: Rows and columns that are wanted.
         mode: `"bicubic"` or `"bilinear"`.
-        align_corners: Whether the centres of the corner patches are aligned, instead of the borders.
+        align_corners: Whether the centers of the corner patches are aligned, instead of the borders.
 
     Returns:
         (1, num_prefix_tokens + new rows * new columns, hidden_size), in the dtype that was given; the interpolation

@@ -5,8 +5,7 @@ import torch.nn.functional as F
 
 
 def class_pixels(labels: torch.Tensor, num_labels: int, ignore_index: int) -> torch.Tensor:
-    """
-    Which pixels show a class, and not the ignore index.
+    """Which pixels show a class, and not the ignore index.
 
     Args:
         labels: (batch, height, width), int64.
@@ -28,8 +27,7 @@ def class_pixels(labels: torch.Tensor, num_labels: int, ignore_index: int) -> to
 
 
 def cross_entropy_over_all_pixels(logits: torch.Tensor, labels: torch.Tensor, ignore_index: int) -> torch.Tensor:
-    """
-    mmsegmentation's cross entropy, summed over the pixels that have a class, divided by the number of ALL pixels.
+    """Mmsegmentation's cross entropy, summed over the pixels that have a class, divided by the number of ALL pixels.
 
     Args:
         logits: (batch, num_labels, height, width).

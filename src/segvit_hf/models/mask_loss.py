@@ -7,8 +7,7 @@ from segvit_hf.models.labels import class_pixels
 
 
 def classes_present(labels: torch.Tensor, num_labels: int, ignore_index: int) -> torch.Tensor:
-    """
-    Which classes each label map shows.
+    """Which classes each label map shows.
 
     Args:
         labels: (batch, height, width), int64.

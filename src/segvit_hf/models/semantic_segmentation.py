@@ -17,16 +17,15 @@ from segvit_hf.models.sliding_window_config import validated_sliding_window
 
 @dataclass
 class SemanticSegmentationOutput(ModelOutput):
-    """
-    Args:
-        loss: Scalar, the total training loss; with labels only.
-        logits: (batch, num_labels, height, width), the size of `pixel_values`.
-        hidden_states: The encoder's embeddings and layer outputs. When the input was run in windows, the batch
-            dimension goes over windows, row by row, then images.
-        attentions: The encoder's attention probabilities, with the same batch dimension.
-        decoder_attentions: The decoder's attention probabilities, where the original shows them.
-        losses: The weighted parts that `loss` sums, by the original's names; with labels only.
-        image_sizes: (batch, 2) int64 heights and widths of the images in a ragged batch, `None` for an even one.
+    """Args:
+    loss: Scalar, the total training loss; with labels only.
+    logits: (batch, num_labels, height, width), the size of `pixel_values`.
+    hidden_states: The encoder's embeddings and layer outputs. When the input was run in windows, the batch
+        dimension goes over windows, row by row, then images.
+    attentions: The encoder's attention probabilities, with the same batch dimension.
+    decoder_attentions: The decoder's attention probabilities, where the original shows them.
+    losses: The weighted parts that `loss` sums, by the original's names; with labels only.
+    image_sizes: (batch, 2) int64 heights and widths of the images in a ragged batch, `None` for an even one.
     """
 
     loss: torch.Tensor | None = None
@@ -47,9 +46,7 @@ def concatenate_layers(
 
 
 class SemanticSegmentationModel(SelectableAttention, PreTrainedModel):
-    """
-    Base of the architectures. A subclass builds an encoder, a decoder and a loss, and implements `forward_whole`.
-    """
+    """Base of the architectures. A subclass builds an encoder, a decoder and a loss, and implements `forward_whole`."""
 
     base_model_prefix = "encoder"
     main_input_name = "pixel_values"
@@ -81,9 +78,8 @@ class SemanticSegmentationModel(SelectableAttention, PreTrainedModel):
         pixel_mask: torch.Tensor | None = None,
         **kwargs: Unpack[TransformersKwargs],
     ) -> SemanticSegmentationOutput:
-        """
-        Args:
-            pixel_values: (batch, channels, height, width), normalised. In eval mode, inputs larger than the crop go
+        """Args:
+            pixel_values: (batch, channels, height, width), normalized. In eval mode, inputs larger than the crop go
                 through `config.sliding_window` when it is set.
             labels: (batch, height, width), int64, `config.semantic_loss_ignore_index` where there is no class. The
                 loss is that of the batch as a whole, without windows.
@@ -121,7 +117,7 @@ class SemanticSegmentationModel(SelectableAttention, PreTrainedModel):
         if labels is not None and labels.shape != (len(pixel_values), *pixel_values.shape[-2:]):
             raise ValueError(
                 f"labels: expected (batch, height, width) = {(len(pixel_values), *pixel_values.shape[-2:])} like "
-                f"pixel_values, got {tuple(labels.shape)}."
+                f"pixel_values, found {tuple(labels.shape)}."
             )
 
     def _windows_for(self, pixel_values: torch.Tensor) -> dict[str, Any] | None:
@@ -159,7 +155,7 @@ class SemanticSegmentationModel(SelectableAttention, PreTrainedModel):
         if pixel_mask.shape != (len(pixel_values), *pixel_values.shape[-2:]):
             raise ValueError(
                 f"pixel_mask: expected (batch, height, width) = {(len(pixel_values), *pixel_values.shape[-2:])} like "
-                f"pixel_values, got {tuple(pixel_mask.shape)}."
+                f"pixel_values, found {tuple(pixel_mask.shape)}."
             )
         image_sizes = torch.stack([pixel_mask.any(2).sum(1), pixel_mask.any(1).sum(1)], dim=1)
         logits = None

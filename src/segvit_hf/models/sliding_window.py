@@ -28,8 +28,7 @@ def sliding_window_logits(
     stride: tuple[int, int],
     max_batch_size: int = 8,
 ) -> torch.Tensor:
-    """
-    Averages what `predict` gives for overlapping windows.
+    """Averages what `predict` gives for overlapping windows.
 
     Args:
         predict: Maps windows (n, channels, crop height, crop width) to logits (n, num_labels, the same size).

@@ -7,8 +7,7 @@ from segvit_hf.encoders.configuration_vit import as_pair
 
 
 def validated_sliding_window(sliding_window: Any) -> dict[str, Any] | None:
-    """
-    `config.sliding_window` in its one stored form.
+    """`config.sliding_window` in its one stored form.
 
     Args:
         sliding_window: `None` (inputs are run whole), or `{"crop_size": ..., "stride": ...}` in pixels, each a number

@@ -16,7 +16,7 @@ def write_text(path: str | Path, text: str) -> None:
 
 
 def write_folder(path: str | Path, fill: Callable[[Path], None]) -> None:
-    """Let ``fill`` write a new folder, then put it in the place of ``path`` (replacing a folder of that name)."""
+    """Let `fill` write a new folder, then put it in the place of `path` (replacing a folder of that name)."""
     path = Path(path)
     unfinished = path.with_name(f".{path.name}.unfinished")
     shutil.rmtree(unfinished, ignore_errors=True)

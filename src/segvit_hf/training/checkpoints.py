@@ -1,7 +1,6 @@
-"""
-Checkpoints from which a run really goes on: weights, optimizer, random states and the position in the data.
+"""Checkpoints from which a run really goes on: weights, optimizer, random states and the position in the data.
 
-A checkpoint is a folder ``step-00001000`` that appears under its name only when it is complete. The learning rate and
+A checkpoint is a folder `step-00001000` that appears under its name only when it is complete. The learning rate and
 the order of the data are functions of the step (and the recipe), so the step is all they need.
 """
 
@@ -44,8 +43,7 @@ def save_checkpoint(
     identity: dict[str, Any],
     progress: dict[str, Any],
 ) -> Path:
-    """
-    Save ``folder/step-<step>`` (called by all processes) and remove all but the ``keep_last`` newest.
+    """Save `folder/step-<step>` (called by all processes) and remove all but the `keep_last` newest.
 
     Args:
         step: optimizer steps completed.
@@ -88,8 +86,7 @@ def list_checkpoints(folder: Path) -> list[Path]:
 
 
 def find_checkpoint(folder: Path, wanted: str) -> Path:
-    """
-    The checkpoint to resume from: ``"latest"`` of ``folder``, or the path of one.
+    """The checkpoint to resume from: `"latest"` of `folder`, or the path of one.
 
     Raises:
         ResumeError: there is none, or the path is not a complete checkpoint.
@@ -106,8 +103,7 @@ def find_checkpoint(folder: Path, wanted: str) -> Path:
 
 
 def read_state(checkpoint: Path, recipe: Recipe, identity: dict[str, Any]) -> dict[str, Any]:
-    """
-    The ``step``, ``num_processes`` and ``progress`` of a checkpoint, once its recipe and identity are known to be the
+    """The `step`, `num_processes` and `progress` of a checkpoint, once its recipe and identity are known to be the
     same.
 
     Raises:
@@ -123,8 +119,7 @@ def read_state(checkpoint: Path, recipe: Recipe, identity: dict[str, Any]) -> di
 
 
 def load_checkpoint(accelerator: Accelerator, checkpoint: Path, num_processes: int) -> None:
-    """
-    Load weights, optimizer, gradient scaler and this process's random states.
+    """Load weights, optimizer, gradient scaler and this process's random states.
 
     Args:
         num_processes: of the run that saved it. With another number now, the data go on exactly, but dropout draws

@@ -1,5 +1,4 @@
-"""
-Evaluation at the photos' own sizes: image processor, sliding windows of the model, post-processing, confusion matrix.
+"""Evaluation at the photos' own sizes: image processor, sliding windows of the model, post-processing, confusion matrix.
 
 Only counts are kept, so memory does not grow with the number of pictures. With several processes every picture is
 taken by exactly one of them and the counts are added as integers: the result does not depend on the number of
@@ -23,14 +22,13 @@ from transformers import PreTrainedConfig, PreTrainedModel
 import segvit_hf
 from segvit_hf.metrics.mean_iou import ConfusionMatrix
 from segvit_hf.training.atomic_files import write_text
-from segvit_hf.training.data.loading import LabelledPictures
+from segvit_hf.training.data.loading import LabeledPictures
 
 
 @dataclass(frozen=True)
 class EvaluationResult:
-    """
-    ``mean_iou``, ``mean_accuracy`` (over the classes that occur) and ``overall_accuracy`` (all pixels), from 0 to 1;
-    per class ``iou`` and ``accuracy`` (NaN where a class does not occur); ``matrix[reference, predicted]`` in pixels.
+    """`mean_iou`, `mean_accuracy` (over the classes that occur) and `overall_accuracy` (all pixels), from 0 to 1;
+    per class `iou` and `accuracy` (NaN where a class does not occur); `matrix[reference, predicted]` in pixels.
     """
 
     class_names: tuple[str, ...]
@@ -81,7 +79,7 @@ class EvaluationResult:
         return "\n".join(lines)
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON values; ``null`` where a class does not occur."""
+        """JSON values; `null` where a class does not occur."""
         per_class = [
             {"id": index, "name": name, "iou": _number(self.iou[index]), "accuracy": _number(self.accuracy[index])}
             for index, name in enumerate(self.class_names)
@@ -90,14 +88,14 @@ class EvaluationResult:
         return {**means, "num_pictures": self.num_pictures, "per_class": per_class}
 
     def write_json(self, path: str | Path) -> None:
-        """Write :meth:`to_dict` to ``path``."""
+        """Write :meth:`to_dict` to `path`."""
         write_text(path, json.dumps(self.to_dict(), indent=2, allow_nan=False) + "\n")
 
 
 def evaluate_model(
     model: PreTrainedModel,
     image_processor: Callable[..., Any],
-    pictures: LabelledPictures,
+    pictures: LabeledPictures,
     accelerator: Accelerator,
     *,
     batch_size: int = 1,
@@ -105,16 +103,15 @@ def evaluate_model(
     scales: Sequence[float] = (1.0,),
     flip: bool = False,
 ) -> EvaluationResult:
-    """
-    Score a model on labelled pictures (called by all processes; all get the same result).
+    """Score a model on labeled pictures (called by all processes; all get the same result).
 
     Args:
-        model: unwrapped, on ``accelerator.device``; its training mode is restored afterwards.
-        pictures: data set whose items hold ``image`` (height, width, 3) uint8 and ``segmentation_map`` (height,
+        model: unwrapped, on `accelerator.device`; its training mode is restored afterwards.
+        pictures: data set whose items hold `image` (height, width, 3) uint8 and `segmentation_map` (height,
             width) of class ids, the model's ignore index where there is no class.
         batch_size: pictures at a time in each process (single scale without flip; else one at a time).
         workers: loader processes of each process.
-        scales, flip: the multi-scale protocol of :func:`segvit_hf.segment`.
+        scales, flip: the multi-scale protocol of `segment`.
     """
     names = class_names(model.config)
     num_labels, ignore_index = len(names), int(getattr(model.config, "semantic_loss_ignore_index", 255))

@@ -1,7 +1,6 @@
-"""
-The training loop: accumulate, clip, step, log, evaluate, save.
+"""The training loop: accumulate, clip, step, log, evaluate, save.
 
-It knows no architecture: the model returns its own loss (and ``losses``, its named parts), the recipe says the rest.
+It knows no architecture: the model returns its own loss (and `losses`, its named parts), the recipe says the rest.
 """
 
 import contextlib
@@ -24,9 +23,9 @@ from segvit_hf.training.atomic_files import write_folder
 from segvit_hf.training.checkpoints import find_checkpoint, load_checkpoint, read_state, save_checkpoint
 from segvit_hf.training.data.loading import TrainingCrops, build_training_loader
 from segvit_hf.training.data.sampling import SampleOrder, TrainingBatches
-from segvit_hf.training.data.sources import LabelledPictures
+from segvit_hf.training.data.sources import LabeledPictures
 from segvit_hf.training.evaluation import EvaluationResult, evaluate_model
-from segvit_hf.training.optimization.batch_norm import share_running_statistics, synchronise_batch_norm
+from segvit_hf.training.optimization.batch_norm import share_running_statistics, synchronize_batch_norm
 from segvit_hf.training.optimization.parameter_groups import build_optimizer
 from segvit_hf.training.optimization.schedule import build_scheduler
 from segvit_hf.training.recipe import Recipe
@@ -37,16 +36,15 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class TrainingJob:
-    """
-    What is trained on what. ``training_pictures`` and ``validation_pictures``: maps of class ids. ``identity``: JSON
+    """What is trained on what. `training_pictures` and `validation_pictures`: maps of class ids. `identity`: JSON
     values that a checkpoint must agree with, for example the class names and which pictures were trained on.
     """
 
     recipe: Recipe
     model: PreTrainedModel
     image_processor: Any
-    training_pictures: LabelledPictures
-    validation_pictures: LabelledPictures | None
+    training_pictures: LabeledPictures
+    validation_pictures: LabeledPictures | None
     output: Path
     identity: dict[str, Any]
 
@@ -54,18 +52,17 @@ class TrainingJob:
 def train(
     job: TrainingJob, accelerator: Accelerator, resume: str | None = None, stop_at_step: int | None = None
 ) -> EvaluationResult | None:
-    """
-    Train, save ``<output>/model`` (and ``best_model``), and return the last evaluation.
+    """Train, save `<output>/model` (and `best_model`), and return the last evaluation.
 
     Args:
-        resume: ``"latest"`` or the path of a checkpoint to go on from.
+        resume: `"latest"` or the path of a checkpoint to go on from.
         stop_at_step: stop there, with a checkpoint, although the schedule is longer; a resumed run goes on as if
-            nothing had happened. The result is then not final: no ``model`` folder is written.
+            nothing had happened. The result is then not final: no `model` folder is written.
     """
     recipe = job.recipe
     last_step = min(recipe.schedule.max_steps, stop_at_step or recipe.schedule.max_steps)
     accumulation_steps = recipe.batch.accumulation_steps(accelerator.num_processes)
-    synchronise_batch_norm(job.model, accelerator.num_processes, accelerator.device)
+    synchronize_batch_norm(job.model, accelerator.num_processes, accelerator.device)
     # The schedule is not prepared: accelerate would step it once per process.
     model, optimizer = accelerator.prepare(job.model, build_optimizer(job.model, recipe.optimizer))
     first_step, best = 0, -math.inf
@@ -154,7 +151,7 @@ class LossMeter:
         self.started = time.perf_counter()
 
     def add(self, loss: torch.Tensor, parts: dict[str, torch.Tensor] | None, accumulation_steps: int) -> None:
-        """Add the loss of one batch, of which ``accumulation_steps`` make a step. Nothing waits for the device."""
+        """Add the loss of one batch, of which `accumulation_steps` make a step. Nothing waits for the device."""
         for name, value in {"loss": loss, **(parts or {})}.items():
             value = value.detach().float()
             self.sums[name] = self.sums[name] + value if name in self.sums else value
@@ -162,8 +159,7 @@ class LossMeter:
         self.batches_per_step = accumulation_steps
 
     def means(self, step: int) -> dict[str, float]:
-        """
-        Means per batch over the interval and all processes, and ``seconds_per_step``; a new interval begins.
+        """Means per batch over the interval and all processes, and `seconds_per_step`; a new interval begins.
 
         Raises:
             FloatingPointError: the loss is not finite.
@@ -183,7 +179,7 @@ class LossMeter:
 
 
 def save_model(accelerator: Accelerator, model: torch.nn.Module, image_processor: Any, folder: Path) -> None:
-    """Write model and image processor (called by all processes) so that the Auto classes load them from ``folder``."""
+    """Write model and image processor (called by all processes) so that the Auto classes load them from `folder`."""
     accelerator.wait_for_everyone()
     if accelerator.is_main_process:
         unwrapped = accelerator.unwrap_model(model)

@@ -24,7 +24,7 @@ _NORMALIZATION_FIELDS = ("do_rescale", "rescale_factor", "do_normalize", "image_
 
 @dataclass(frozen=True)
 class BuiltModel:
-    """``newly_initialized``: parameters that did not come from ``model.init`` (all of them are class-dependent)."""
+    """`newly_initialized`: parameters that did not come from `model.init` (all of them are class-dependent)."""
 
     model: PreTrainedModel
     image_processor: Any
@@ -32,8 +32,7 @@ class BuiltModel:
 
 
 def build_config(recipe: Recipe, class_names: tuple[str, ...]) -> PreTrainedConfig:
-    """
-    The configuration a recipe describes, with the class list of the data.
+    """The configuration a recipe describes, with the class list of the data.
 
     Raises:
         RecipeError: the model type or a field is unknown, or a value does not fit.
@@ -53,8 +52,7 @@ def build_config(recipe: Recipe, class_names: tuple[str, ...]) -> PreTrainedConf
 
 
 def build_image_processor(recipe: Recipe, config: PreTrainedConfig, reduce_labels: bool) -> Any:
-    """
-    The image processor registered for ``config``, with the recipe's fields.
+    """The image processor registered for `config`, with the recipe's fields.
 
     Raises:
         RecipeError: a field is unknown to it, or its value does not fit.
@@ -70,11 +68,10 @@ def build_image_processor(recipe: Recipe, config: PreTrainedConfig, reduce_label
 
 
 def build_model(recipe: Recipe, class_names: tuple[str, ...], reduce_labels: bool) -> BuiltModel:
-    """
-    Model (on the CPU, float32, training mode) and image processor of a recipe.
+    """Model (on the CPU, float32, training mode) and image processor of a recipe.
 
     Raises:
-        RecipeError: the recipe does not describe a model, or ``model.init`` / ``model.encoder_weights`` do not fit it.
+        RecipeError: the recipe does not describe a model, or `model.init` / `model.encoder_weights` do not fit it.
     """
     config = build_config(recipe, class_names)
     image_processor = build_image_processor(recipe, config, reduce_labels)

@@ -1,5 +1,4 @@
-"""
-What a training run is made of, as typed dataclasses: the fields of ``training/recipes/*.yaml``.
+"""What a training run is made of, as typed dataclasses: the fields of `training/recipes/*.yaml`.
 
 A recipe names everything that decides the result (model, image processor, data, augmentation, batch, optimizer,
 schedule, seed) and how the run is watched (evaluation, checkpoints, logging). Nothing in the training loop knows an
@@ -23,10 +22,9 @@ def _check(condition: bool, message: str) -> None:
 
 @dataclass(frozen=True)
 class ModelRecipe:
-    """
-    ``type``: a model type of the Auto classes, for example ``segvit``. ``config``: fields of its configuration; the
-    class names come from the data. ``init``: folder or Hub name of a model to start from (its weights must fit
-    ``config``; layers that depend on the number of classes start anew when it differs). ``encoder_weights``: ImageNet
+    """`type`: a model type of the Auto classes, for example `segvit`. `config`: fields of its configuration; the
+    class names come from the data. `init`: folder or Hub name of a model to start from (its weights must fit
+    `config`; layers that depend on the number of classes start anew when it differs). `encoder_weights`: ImageNet
     weights for the encoder, a timm name or a local file. At most one of the two; neither means from scratch.
     """
 
@@ -48,11 +46,10 @@ class ModelRecipe:
 
 @dataclass(frozen=True)
 class DataSource:
-    """
-    Pictures with label maps: two folders (``images``, ``annotations``; files are paired by name without ending and
-    without ``image_suffix`` / ``annotation_suffix``), optionally only the names in the text file ``list_file``; or
-    ``dataset``, a data set of the `datasets` library (Hub name, or a local folder) with its ``split`` and the columns
-    that hold picture and label map. Relative paths start at ``data.root``.
+    """Pictures with label maps: two folders (`images`, `annotations`; files are paired by name without ending and
+    without `image_suffix` / `annotation_suffix`), optionally only the names in the text file `list_file`; or
+    `dataset`, a data set of the `datasets` library (Hub name, or a local folder) with its `split` and the columns
+    that hold picture and label map. Relative paths start at `data.root`.
     """
 
     images: str | None = None
@@ -79,10 +76,9 @@ class DataSource:
 
 @dataclass(frozen=True)
 class AugmentationRecipe:
-    """
-    mmseg's training pipeline: fit into ``size`` [long side, short side] (null: the picture's own size) times a random
-    factor of ``scale_range``, random crop ``[height, width]`` whose most frequent class covers at most
-    ``cat_max_ratio``, flip, photometric distortion.
+    """mmseg's training pipeline: fit into `size` [long side, short side] (null: the picture's own size) times a random
+    factor of `scale_range`, random crop `[height, width]` whose most frequent class covers at most
+    `cat_max_ratio`, flip, photometric distortion.
     """
 
     crop_size: tuple[int, int]
@@ -103,12 +99,11 @@ class AugmentationRecipe:
 
 @dataclass(frozen=True)
 class DataRecipe:
-    """
-    Where the data are: ``layout``, a data set of ``segvit_hf.data.LAYOUTS`` below ``root``; or ``train`` and
-    ``validation``. What the classes are: ``label_set``, a name of ``segvit_hf.data.label_sets`` (by default the
-    layout's); or ``classes``, a file with one class name a line. ``reduce_zero_label``: whether id 0 of the stored
+    """Where the data are: `layout`, a data set of `segvit_hf.data.LAYOUTS` below `root`; or `train` and
+    `validation`. What the classes are: `label_set`, a name of `segvit_hf.data.label_sets` (by default the
+    layout's); or `classes`, a file with one class name a line. `reduce_zero_label`: whether id 0 of the stored
     maps means "ignore" and the others move down by one; by default what the label set says, no with a class file.
-    ``workers``: loader processes of each training process. ``label_check_samples``: how many label maps are read
+    `workers`: loader processes of each training process. `label_check_samples`: how many label maps are read
     before training starts, to find maps that do not fit the class list.
     """
 
@@ -144,8 +139,7 @@ class DataRecipe:
 
 @dataclass(frozen=True)
 class BatchRecipe:
-    """
-    ``effective_size``: pictures per optimizer step, all processes and accumulation together. ``per_device_size``:
+    """`effective_size`: pictures per optimizer step, all processes and accumulation together. `per_device_size`:
     pictures one device takes at a time. The number of accumulated batches follows from the number of processes, so
     the same recipe trains alike on 1 or 8 devices.
     """
@@ -158,11 +152,10 @@ class BatchRecipe:
         _check(self.per_device_size > 0, f"per_device_size: expected 1 or more, found {self.per_device_size}")
 
     def accumulation_steps(self, num_processes: int) -> int:
-        """
-        Batches each process adds up before an optimizer step.
+        """Batches each process adds up before an optimizer step.
 
         Raises:
-            RecipeError: the effective size is not a multiple of ``per_device_size * num_processes``.
+            RecipeError: the effective size is not a multiple of `per_device_size * num_processes`.
         """
         at_once = self.per_device_size * num_processes
         if self.effective_size % at_once:
@@ -177,9 +170,8 @@ class BatchRecipe:
 
 @dataclass(frozen=True)
 class ParameterGroupRule:
-    """
-    Parameters whose name the regular expression ``match`` is found in learn with ``learning_rate * lr_multiplier`` and
-    decay with ``weight_decay * weight_decay_multiplier``. The first rule that matches decides.
+    """Parameters whose name the regular expression `match` is found in learn with `learning_rate * lr_multiplier` and
+    decay with `weight_decay * weight_decay_multiplier`. The first rule that matches decides.
     """
 
     match: str
@@ -200,11 +192,10 @@ class ParameterGroupRule:
 
 @dataclass(frozen=True)
 class LayerDecayRecipe:
-    """
-    Layer-wise learning-rate decay: the last layers learn fastest, each earlier one ``rate`` times the next.
+    """Layer-wise learning-rate decay: the last layers learn fastest, each earlier one `rate` times the next.
 
-    The encoder's embeddings, and parameters whose name one of the regular expressions ``as_embeddings`` is found in,
-    learn with ``rate ** (number of encoder layers + 1)``; layer i, counted from 0, has an exponent i + 1 lower; every
+    The encoder's embeddings, and parameters whose name one of the regular expressions `as_embeddings` is found in,
+    learn with `rate ** (number of encoder layers + 1)`; layer i, counted from 0, has an exponent i + 1 lower; every
     other parameter learns with the full rate.
     """
 
@@ -222,10 +213,9 @@ class LayerDecayRecipe:
 
 @dataclass(frozen=True)
 class OptimizerRecipe:
-    """
-    ``betas`` and ``epsilon`` are AdamW's, ``momentum`` and ``nesterov`` are SGD's. ``max_gradient_norm``: clip the
-    total L2 norm. ``decay_vectors``: whether weight decay acts on one-dimensional parameters (biases, factors of norms
-    and of layer scale). The multipliers of ``layer_decay``, ``decay_vectors`` and ``parameter_groups`` are multiplied.
+    """`betas` and `epsilon` are AdamW's, `momentum` and `nesterov` are SGD's. `max_gradient_norm`: clip the
+    total L2 norm. `decay_vectors`: whether weight decay acts on one-dimensional parameters (biases, factors of norms
+    and of layer scale). The multipliers of `layer_decay`, `decay_vectors` and `parameter_groups` are multiplied.
     """
 
     name: Literal["adamw", "sgd"]
@@ -254,7 +244,7 @@ class OptimizerRecipe:
 
 @dataclass(frozen=True)
 class ScheduleRecipe:
-    """Polynomial decay to ``minimum_learning_rate`` over ``max_steps`` optimizer steps, with linear warm-up."""
+    """Polynomial decay to `minimum_learning_rate` over `max_steps` optimizer steps, with linear warm-up."""
 
     max_steps: int
     power: float = 1.0
@@ -275,9 +265,8 @@ class ScheduleRecipe:
 
 @dataclass(frozen=True)
 class RuntimeRecipe:
-    """
-    How the model runs. ``mixed_precision``: null leaves it to the launcher (`accelerate launch --mixed_precision`).
-    ``find_unused_parameters`` is needed with several processes when a loss does not reach every parameter.
+    """How the model runs. `mixed_precision`: null leaves it to the launcher (`accelerate launch --mixed_precision`).
+    `find_unused_parameters` is needed with several processes when a loss does not reach every parameter.
     """
 
     seed: int = 0
@@ -288,9 +277,8 @@ class RuntimeRecipe:
 
 @dataclass(frozen=True)
 class EvaluationRecipe:
-    """
-    Evaluate every ``every_steps`` steps (null: after the last only), ``batch_size`` pictures at a time per process.
-    ``keep_best``: save the model with the best mIoU so far as ``best_model``.
+    """Evaluate every `every_steps` steps (null: after the last only), `batch_size` pictures at a time per process.
+    `keep_best`: save the model with the best mIoU so far as `best_model`.
     """
 
     every_steps: int | None = None
@@ -307,7 +295,7 @@ class EvaluationRecipe:
 
 @dataclass(frozen=True)
 class CheckpointRecipe:
-    """Save everything a resumed run needs every ``every_steps`` steps (null: never); keep the ``keep_last`` newest."""
+    """Save everything a resumed run needs every `every_steps` steps (null: never); keep the `keep_last` newest."""
 
     every_steps: int | None = None
     keep_last: int = 2
@@ -322,7 +310,7 @@ class CheckpointRecipe:
 
 @dataclass(frozen=True)
 class LoggingRecipe:
-    """Log the loss parts and learning rates every ``every_steps`` steps, to a JSON-lines file and to TensorBoard."""
+    """Log the loss parts and learning rates every `every_steps` steps, to a JSON-lines file and to TensorBoard."""
 
     every_steps: int = 50
     tensorboard: bool = True
@@ -333,7 +321,7 @@ class LoggingRecipe:
 
 @dataclass(frozen=True)
 class Recipe:
-    """A whole training run. ``image_processor``: fields of the model type's image processor."""
+    """A whole training run. `image_processor`: fields of the model type's image processor."""
 
     model: ModelRecipe
     data: DataRecipe
@@ -358,17 +346,16 @@ class Recipe:
 
 
 def load_recipe(path: str | Path, overrides: Sequence[str] = (), fields: dict[str, Any] | None = None) -> Recipe:
-    """
-    Read a recipe.
+    """Read a recipe.
 
     Args:
         path: YAML file.
-        overrides: ``section.field=value`` texts, applied in order; values are YAML.
-        fields: dotted key -> value, applied before ``overrides``.
+        overrides: `section.field=value` texts, applied in order; values are YAML.
+        fields: dotted key -> value, applied before `overrides`.
 
     Raises:
         RecipeError: an unknown or missing key, a wrong type or an impossible value; the message names the file (or
-            ``--set``), the key, what was expected and what was found.
+            `--set`), the key, what was expected and what was found.
     """
     values = read_yaml(path)
     for key, value in (fields or {}).items():

@@ -18,7 +18,7 @@ class RecipeError(ValueError):
 
 
 class _RecipeLoader(yaml.SafeLoader):
-    """YAML 1.1 reads ``1e-4`` as text; recipes are full of such numbers, so here they are floats. No key twice."""
+    """YAML 1.1 reads `1e-4` as text; recipes are full of such numbers, so here they are floats. No key twice."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen = set()
@@ -38,8 +38,7 @@ _RecipeLoader.add_implicit_resolver(
 
 
 def read_yaml(path: str | Path) -> dict[str, Any]:
-    """
-    The mapping stored in a YAML file.
+    """The mapping stored in a YAML file.
 
     Raises:
         RecipeError: the file is missing, is not YAML, or does not hold a mapping.
@@ -56,7 +55,7 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
 
 
 def parse_value(text: str, source: str) -> Any:
-    """One YAML value (used for whole files and for the right-hand side of ``--set key=value``)."""
+    """One YAML value (used for whole files and for the right-hand side of `--set key=value`)."""
     try:
         return yaml.load(text, Loader=_RecipeLoader)
     except yaml.YAMLError as error:
@@ -64,11 +63,10 @@ def parse_value(text: str, source: str) -> Any:
 
 
 def apply_override(values: dict[str, Any], assignment: str) -> None:
-    """
-    Write one ``section.field=value`` into a nested mapping, in place; the value is read as YAML.
+    """Write one `section.field=value` into a nested mapping, in place; the value is read as YAML.
 
     Raises:
-        RecipeError: there is no ``=``, or the path goes through something that is not a section.
+        RecipeError: there is no `=`, or the path goes through something that is not a section.
     """
     key, separator, text = assignment.partition("=")
     key = key.strip()
@@ -78,7 +76,7 @@ def apply_override(values: dict[str, Any], assignment: str) -> None:
 
 
 def set_field(values: dict[str, Any], key: str, value: Any) -> None:
-    """Write ``value`` at the dotted ``key`` of a nested mapping, in place; missing sections are made."""
+    """Write `value` at the dotted `key` of a nested mapping, in place; missing sections are made."""
     *sections, field = key.split(".")
     for depth, section in enumerate(sections):
         inner = values.setdefault(section, {})
@@ -91,15 +89,14 @@ def set_field(values: dict[str, Any], key: str, value: Any) -> None:
 
 
 def build_dataclass(cls: type[Built], values: Any, source: str, key: str = "") -> Built:
-    """
-    Build the dataclass ``cls`` from a mapping, checking keys and types all the way down.
+    """Build the dataclass `cls` from a mapping, checking keys and types all the way down.
 
     Args:
         source: what error messages begin with, for example the recipe's file name.
-        key: dotted path of ``values`` inside the recipe, empty at the top.
+        key: dotted path of `values` inside the recipe, empty at the top.
 
     Raises:
-        RecipeError: unknown or missing keys, wrong types, or a ``ValueError`` of the dataclass's own checks.
+        RecipeError: unknown or missing keys, wrong types, or a `ValueError` of the dataclass's own checks.
     """
     if not isinstance(values, dict):
         raise RecipeError(f"{source}: {key or 'recipe'}: expected a mapping, found {describe(values)}")
@@ -128,7 +125,7 @@ def build_dataclass(cls: type[Built], values: Any, source: str, key: str = "") -
 
 
 def join(key: str, name: object) -> str:
-    """``section`` and ``field`` to ``section.field``."""
+    """`section` and `field` to `section.field`."""
     return f"{key}.{name}" if key else str(name)
 
 
@@ -138,7 +135,7 @@ def describe(value: object) -> str:
 
 
 def _convert(expected: Any, value: Any, source: str, key: str) -> Any:
-    """``value`` checked against the annotation ``expected``; numbers, tuples and dataclasses are converted to it."""
+    """`value` checked against the annotation `expected`; numbers, tuples and dataclasses are converted to it."""
     origin, arguments = typing.get_origin(expected), typing.get_args(expected)
     if expected is Any:
         return value

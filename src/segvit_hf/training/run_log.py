@@ -15,9 +15,8 @@ LOG_FILE = "log.jsonl"
 
 
 def check_tensorboard(wanted: bool) -> None:
-    """
-    Raises:
-        RecipeError: TensorBoard is wanted but not installed.
+    """Raises:
+    RecipeError: TensorBoard is wanted but not installed.
     """
     if wanted and importlib.util.find_spec("tensorboard") is None:
         raise RecipeError(
@@ -27,8 +26,7 @@ def check_tensorboard(wanted: bool) -> None:
 
 
 class RunLog:
-    """
-    Appends ``{"step": ..., name: value, ...}`` lines to ``<output>/log.jsonl`` and scalars to TensorBoard, on the main
+    """Appends `{"step": ..., name: value, ...}` lines to `<output>/log.jsonl` and scalars to TensorBoard, on the main
     process only.
 
     Args:
@@ -46,7 +44,7 @@ class RunLog:
             accelerator.init_trackers("tensorboard")
 
     def write(self, step: int, values: dict[str, float]) -> None:
-        """Log numbers after ``step`` optimizer steps; called by all processes."""
+        """Log numbers after `step` optimizer steps; called by all processes."""
         if self.tensorboard:
             self.accelerator.log(values, step=step)
         if self.accelerator.is_main_process:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-# Nine of matplotlib's viridis colours, evenly spaced; the others are interpolated.
+# Nine of matplotlib's viridis colors, evenly spaced; the others are interpolated.
 _VIRIDIS = np.array(
     [
         (68, 1, 84),
@@ -28,8 +28,7 @@ _FONT_SIZE = 14
 
 
 def map_picture(attention_map: np.ndarray, patch_size: int) -> Image.Image:
-    """
-    A map in viridis colours, its least value dark blue and its greatest yellow, each patch a square.
+    """A map in viridis colors, its least value dark blue and its greatest yellow, each patch a square.
 
     Args:
         attention_map: (rows, columns).

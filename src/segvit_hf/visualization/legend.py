@@ -1,4 +1,4 @@
-"""A legend beside a picture: colour, name and share of each class, at a size that suits the picture."""
+"""A legend beside a picture: color, name and share of each class, at a size that suits the picture."""
 
 import math
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ _BACKGROUND, _TEXT, _FAINT = (255, 255, 255), (30, 30, 30), (115, 115, 115)
 
 @dataclass(frozen=True)
 class LegendEntry:
-    """A row: class name, RGB colour and share of the pixels (0 to 1)."""
+    """A row: class name, RGB color and share of the pixels (0 to 1)."""
 
     name: str
     color: tuple[int, int, int]

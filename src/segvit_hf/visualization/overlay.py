@@ -37,11 +37,11 @@ def overlay(
         label_map: integer ids, numpy array or torch tensor (height, width), of the photo's size.
         id2label: class id to name; string keys, as JSON has them, are fine.
         palette: one (red, green, blue) of 0 to 255 for each id. Default: generated, well-spread, always the same.
-        alpha: opacity of the colours, 0 (photo only) to 1 (colours only).
-        legend: whether the classes that occur are listed beside the picture: colour, name, share of all pixels,
+        alpha: opacity of the colors, 0 (photo only) to 1 (colors only).
+        legend: whether the classes that occur are listed beside the picture: color, name, share of all pixels,
             largest first.
-        highlight: ids to colour; the rest of the photo is darkened, and the legend lists these ids only. Default: all.
-        ignore_index: id that is left uncoloured and out of the legend (default 255).
+        highlight: ids to color; the rest of the photo is darkened, and the legend lists these ids only. Default: all.
+        ignore_index: id that is left uncolored and out of the legend (default 255).
         legend_position: "right", "below" or "auto" (below a wide picture, to the right of others).
 
     Returns:
@@ -123,7 +123,7 @@ def _blend(
     alpha: float,
     dim_others: bool,
 ) -> np.ndarray:
-    # One row more than there are colours: for pixels that keep their own.
+    # One row more than there are colors: for pixels that keep their own.
     kept = np.full((len(colors) + 1, 1), _DIMMED if dim_others else 1.0, dtype=np.float32)
     added = np.zeros((len(colors) + 1, 3), dtype=np.float32)
     kept[colored] = 1 - alpha

@@ -65,11 +65,11 @@ def test_the_other_weights_are_copied_or_dropped_as_in_the_original(
     for key in case.meta["copied_unchanged"]:
         assert torch.equal(parameters[report[key]], weights[key]), key
     assert set(report) == set(weights)
-    # The rest of the model keeps its own initialisation, MLA's norms and convolutions included.
+    # The rest of the model keeps its own initialization, MLA's norms and convolutions included.
     assert all(torch.equal(model.state_dict()[key], value) for key, value in decoder.items())
 
 
-def test_the_first_convolution_of_one_channel_is_the_sum_over_colours(tmp_path: Path) -> None:
+def test_the_first_convolution_of_one_channel_is_the_sum_over_colors(tmp_path: Path) -> None:
     case = load_case("setr", "adapt-vit")
     model = setr(case, num_channels=1)
     report = load_pretrained_encoder(model, weights_file(case, tmp_path))

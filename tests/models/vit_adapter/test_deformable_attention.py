@@ -1,4 +1,4 @@
-"""Deformable attention against a computation pixel by pixel, in 16 bits, compiled, and as it is initialised."""
+"""Deformable attention against a computation pixel by pixel, in 16 bits, compiled, and as it is initialized."""
 
 import math
 
@@ -55,7 +55,7 @@ def test_values_may_be_narrower_than_the_tokens() -> None:
     assert module(torch.randn(2, 6, 16), torch.randn(2, 30, 16), geometry).shape == (2, 6, 16)
 
 
-def test_reference_points_are_the_centres_of_the_cells() -> None:
+def test_reference_points_are_the_centers_of_the_cells() -> None:
     points = sampling_geometry([(1, 2), (2, 1)], LEVEL_GRIDS, CPU).reference_points
     assert points.tolist() == [[[0.25, 0.5], [0.75, 0.5], [0.5, 0.25], [0.5, 0.75]]]
 
@@ -76,7 +76,7 @@ def test_positions_stay_in_float32(dtype: torch.dtype) -> None:
     with torch.no_grad():
         module.sampling_offsets.weight.zero_()
         module.sampling_offsets.bias.zero_()
-    # One row of many columns: 16 bits cannot tell their centres apart.
+    # One row of many columns: 16 bits cannot tell their centers apart.
     geometry = sampling_geometry([(1, 1000)], [(1, 1000), (1, 1)], CPU)
     tokens = torch.randn(1, 1001, 16, dtype=dtype)
     read_by: list[torch.Tensor] = []
@@ -86,7 +86,7 @@ def test_positions_stay_in_float32(dtype: torch.dtype) -> None:
         return values.new_zeros(1, 1000, 16)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("segvit_hf.encoders.deformable_attention.sample_levels", record)
+        patch.setattr("segvit_hf.layers.deformable_attention.sample_levels", record)
         module(tokens[:, :1000], tokens, geometry)
     assert read_by[0].dtype == torch.float32
     assert len(read_by[0][0, :, 0, 0, 0, 0].unique()) == 1000

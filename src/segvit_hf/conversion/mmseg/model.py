@@ -8,8 +8,7 @@ from segvit_hf.conversion.original_fields import OriginalFields
 
 
 def model_fields(original: Mapping[str, Any], *segmentors: str) -> OriginalFields:
-    """
-    The model dictionary of an original configuration, what names the segmentor and the initialisation already read.
+    """The model dictionary of an original configuration, what names the segmentor and the initialization already read.
 
     Args:
         original: `{"model": <mmseg model dict>, ...}`.
@@ -31,8 +30,7 @@ def model_fields(original: Mapping[str, Any], *segmentors: str) -> OriginalField
 
 
 def sliding_window(model: OriginalFields) -> dict[str, list[int]] | None:
-    """
-    `config.sliding_window` for the `test_cfg` of a model dictionary; `None` where images are run whole.
+    """`config.sliding_window` for the `test_cfg` of a model dictionary; `None` where images are run whole.
 
     Raises:
         ConversionError: If the mode or another setting is not supported, naming it.
@@ -50,8 +48,7 @@ def sliding_window(model: OriginalFields) -> dict[str, list[int]] | None:
 
 
 def cross_entropy_weight(head: OriginalFields) -> float:
-    """
-    Weight of the `loss_decode` of a head, which must be mmsegmentation's cross entropy over all pixels.
+    """Weight of the `loss_decode` of a head, which must be mmsegmentation's cross entropy over all pixels.
 
     Raises:
         ConversionError: If it is another loss, naming the field.
@@ -73,8 +70,7 @@ def cross_entropy_weight(head: OriginalFields) -> float:
 
 
 def same_for_all(heads: Sequence[OriginalFields], name: str, values: Sequence[Any], default: Any) -> Any:
-    """
-    The one value that a field has in all heads; `default` where there are none.
+    """The one value that a field has in all heads; `default` where there are none.
 
     Raises:
         ConversionError: If the heads differ.
@@ -89,8 +85,7 @@ def same_for_all(heads: Sequence[OriginalFields], name: str, values: Sequence[An
 
 
 def require_batch_norm(fields: OriginalFields, name: str = "norm_cfg") -> None:
-    """
-    Checks that a `norm_cfg` is batch norm; SyncBN has the same weights and, in one process, the same outputs.
+    """Checks that a `norm_cfg` is batch norm; SyncBN has the same weights and, in one process, the same outputs.
 
     Raises:
         ConversionError: If it is another norm, or has settings of its own.

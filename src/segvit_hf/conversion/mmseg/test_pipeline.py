@@ -12,8 +12,7 @@ _NEUTRAL_STEPS = ("RandomFlip", "ImageToTensor", "DefaultFormatBundle", "Collect
 
 
 def original_processor_arguments(original: Mapping[str, Any], **without: Any) -> dict[str, Any]:
-    """
-    What an original configuration says of its image processor.
+    """What an original configuration says of its image processor.
 
     Args:
         original: `reduce_zero_label` (whether label 0 of the data set's maps means "no class") and `test_pipeline` are
@@ -33,8 +32,7 @@ def original_processor_arguments(original: Mapping[str, Any], **without: Any) ->
 
 
 def image_processor_arguments(test_pipeline: Any) -> dict[str, Any]:
-    """
-    What an image processor needs to resize and normalise as a `test_pipeline` of mmsegmentation 0.x does.
+    """What an image processor needs to resize and normalize as a `test_pipeline` of mmsegmentation 0.x does.
 
     Scales and flips of a multi-scale test are no part of an image processor: they are arguments of
     `segvit_hf.segment`.

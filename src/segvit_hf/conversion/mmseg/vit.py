@@ -1,5 +1,4 @@
-"""
-The plain ViT encoders of mmsegmentation and of timm: configuration fields and names.
+"""The plain ViT encoders of mmsegmentation and of timm: configuration fields and names.
 
 Follows mmsegmentation's VisionTransformer and SegViT's vit_shrink (https://github.com/zbwxp/SegVit).
 """
@@ -47,8 +46,7 @@ TIMM_VIT_RULES: tuple[Rule, ...] = (
 
 
 def mmseg_vit_configuration(backbone: OriginalFields) -> dict[str, Any]:
-    """
-    Fields of `ViTEncoderConfig` that describe mmsegmentation's `VisionTransformer` or SegViT's `vit_shrink`.
+    """Fields of `ViTEncoderConfig` that describe mmsegmentation's `VisionTransformer` or SegViT's `vit_shrink`.
 
     Absent fields get the default of the original's constructor.
 

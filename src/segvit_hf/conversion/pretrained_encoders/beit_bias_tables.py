@@ -1,5 +1,4 @@
-"""
-Brings BEiT's tables of relative position biases to another patch grid, as its fine-tuning code does.
+"""Brings BEiT's tables of relative position biases to another patch grid, as its fine-tuning code does.
 
 Distances of the small grid are spread over the large one in a geometric progression, so that near patches keep their
 bias and far ones are stretched, and cubic splines give the values in between. Follows BEiT's checkpoint loader, which
@@ -23,8 +22,7 @@ _SMALLEST_RATIO, _LARGEST_RATIO, _RATIO_TOLERANCE = 1.01, 1.5, 1e-6
 
 
 def geometric_distances(num_distances: int, farthest: int) -> list[float]:
-    """
-    Positions of the distances `-num_distances` to `num_distances` on a grid whose farthest distance is `farthest`:
+    """Positions of the distances `-num_distances` to `num_distances` on a grid whose farthest distance is `farthest`:
     sums of 1, q, q^2, ..., q being the ratio that ends there.
     """
     if num_distances == farthest:
@@ -45,8 +43,7 @@ def geometric_distances(num_distances: int, farthest: int) -> list[float]:
 
 
 def resize_bias_table(table: torch.Tensor, grid: tuple[int, int]) -> torch.Tensor:
-    """
-    Args:
+    """Args:
         table: (num_distances, num_heads) of a square patch grid, the class token's rows last.
         grid: Rows and columns of patches that are wanted.
 
@@ -83,8 +80,7 @@ def resize_bias_table(table: torch.Tensor, grid: tuple[int, int]) -> torch.Tenso
 def fit_bias_tables(
     weights: Mapping[str, torch.Tensor], num_layers: int, grid: tuple[int, int]
 ) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
-    """
-    BEiT's weights with one table per layer, for a patch grid.
+    """BEiT's weights with one table per layer, for a patch grid.
 
     Args:
         weights: Original names to tensors; a table that all layers share is given to each of them.

@@ -36,8 +36,7 @@ _HEAD_RULES = (
 def load_pretrained_encoder(
     model: nn.Module, source: str | Path | Mapping[str, torch.Tensor], *, align_corners: bool = False
 ) -> dict[str, str]:
-    """
-    Fills a model's encoder with ImageNet weights, in place.
+    """Fills a model's encoder with ImageNet weights, in place.
 
     Position embeddings are resized to the model's patch grid with the configuration's interpolation, as mmsegmentation
     and SETR do, BEiT's tables of relative position biases as its own code does; classifiers are dropped, and so are a
@@ -207,8 +206,7 @@ def _without_prefix(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]
 
 
 def _fit_patch_embedding(weights: dict[str, torch.Tensor], config: ViTEncoderConfig) -> tuple[str | None, str]:
-    """
-    Makes the first convolution fit, in place, as timm and SETR do: one channel is the sum of red, green and blue.
+    """Makes the first convolution fit, in place, as timm and SETR do: one channel is the sum of red, green and blue.
 
     Returns:
         The key, if there is none for so many channels and it must start at random, and what was changed.

@@ -1,5 +1,4 @@
-"""
-Checkpoints inside zip packages, as ViT-Adapter's large models are released.
+"""Checkpoints inside zip packages, as ViT-Adapter's large models are released.
 
 Nothing is unpacked: the one checkpoint of a package is read into memory from where it is.
 """
@@ -28,8 +27,7 @@ def checkpoint_members(archive: zipfile.ZipFile) -> list[str]:
 
 
 def read_packed_checkpoint(path: Path) -> tuple[str, io.BytesIO]:
-    """
-    The name and the content of the checkpoint in a package.
+    """The name and the content of the checkpoint in a package.
 
     Raises:
         ConversionError: The package has a member that points outside of it (an absolute path, `..`, a link), several

@@ -16,8 +16,7 @@ _CHECKPOINT_FILE = "checkpoint.pth"
 
 
 def fetch_released_file(checkpoint: ReleasedCheckpoint, revision: str | None = None) -> Path:
-    """
-    The file of a preset, from a cache or downloaded into it.
+    """The file of a preset, from a cache or downloaded into it.
 
     Args:
         checkpoint: The preset.
@@ -58,8 +57,7 @@ def is_url(source: str) -> bool:
 
 
 def fetch_checkpoint(url: str, cache: Path | None = None) -> Path:
-    """
-    A checkpoint from a web server, with the `variant.yml` beside it where there is one.
+    """A checkpoint from a web server, with the `variant.yml` beside it where there is one.
 
     Args:
         url: Address of a `.pth` file, or of a folder with `checkpoint.pth`.

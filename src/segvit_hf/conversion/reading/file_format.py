@@ -19,9 +19,8 @@ class CheckpointFormat(Enum):
     PACKAGE = "package"
 
 
-def recognise_checkpoint(path: Path) -> CheckpointFormat:
-    """
-    Tells which layout a file has, reading only its beginning and its table of contents.
+def recognize_checkpoint(path: Path) -> CheckpointFormat:
+    """Tells which layout a file has, reading only its beginning and its table of contents.
 
     Raises:
         ConversionError: For anything else, saying what was expected and what was found.
@@ -36,7 +35,7 @@ def recognise_checkpoint(path: Path) -> CheckpointFormat:
     with path.open("rb") as file:
         start = file.read(512)
     if start.startswith(b"PK"):
-        return _recognise_zip(path, size)
+        return _recognize_zip(path, size)
     if _LEGACY_TORCH_START in start[:16]:
         return CheckpointFormat.LEGACY_PICKLE
     raise ConversionError(
@@ -44,14 +43,14 @@ def recognise_checkpoint(path: Path) -> CheckpointFormat:
     )
 
 
-def recognise_packed(start: bytes) -> CheckpointFormat | None:
+def recognize_packed(start: bytes) -> CheckpointFormat | None:
     """The layout of a checkpoint that starts with these bytes, or `None` if torch.save did not write it."""
     if start.startswith(b"PK"):
         return CheckpointFormat.ZIP
     return CheckpointFormat.LEGACY_PICKLE if _LEGACY_TORCH_START in start[:16] else None
 
 
-def _recognise_zip(path: Path, size: int) -> CheckpointFormat:
+def _recognize_zip(path: Path, size: int) -> CheckpointFormat:
     try:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
@@ -92,4 +91,4 @@ def _describe(start: bytes) -> str:
     return f"a file that starts with {start[:16]!r}"
 
 
-__all__ = ["CheckpointFormat", "recognise_checkpoint", "recognise_packed"]
+__all__ = ["CheckpointFormat", "recognize_checkpoint", "recognize_packed"]

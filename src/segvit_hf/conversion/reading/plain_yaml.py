@@ -20,8 +20,7 @@ _PlainLoader.add_constructor("tag:yaml.org,2002:python/tuple", _construct_tuple)
 
 
 def read_plain_yaml(path: Path) -> dict[str, Any]:
-    """
-    A dictionary of plain values: numbers, strings, lists, tuples, dictionaries.
+    """A dictionary of plain values: numbers, strings, lists, tuples, dictionaries.
 
     Raises:
         ConversionError: The file is missing, holds no dictionary, or wants anything else built.

@@ -1,4 +1,4 @@
-"""Recognises which architecture the names in a checkpoint belong to."""
+"""Recognizes which architecture the names in a checkpoint belong to."""
 
 import re
 from collections.abc import Collection, Mapping
@@ -48,7 +48,7 @@ SIGNATURES = (
     ),
     Signature(
         "",
-        "ImageNet weights of a ViT in timm's naming (they initialise an encoder for training; there is no "
+        "ImageNet weights of a ViT in timm's naming (they initialize an encoder for training; there is no "
         "segmentation head in them)",
         (r"blocks\.\d+\.attn\.qkv\.weight", r"patch_embed\.proj\.weight"),
     ),
@@ -60,7 +60,7 @@ SIGNATURES = (
 )
 
 
-def recognise_family(keys: Collection[str]) -> Signature | None:
+def recognize_family(keys: Collection[str]) -> Signature | None:
     """The kind of checkpoint that has these names, or `None` if none is known."""
     for signature in SIGNATURES:
         if not all(_fits_some(pattern, keys) for pattern in signature.patterns):
@@ -75,14 +75,13 @@ def _fits_some(pattern: str, keys: Collection[str]) -> bool:
 
 
 def check_family(family: str, state_dict: Mapping[str, torch.Tensor]) -> None:
+    """Raises:
+    ConversionError: If the names are those of another kind of checkpoint than `family`.
     """
-    Raises:
-        ConversionError: If the names are those of another kind of checkpoint than `family`.
-    """
-    found = recognise_family(state_dict)
+    found = recognize_family(state_dict)
     if found is not None and found.family != family:
         advice = f" Convert it with family {found.family!r}." if found.family else ""
         raise ConversionError(f"Expected weights of family {family!r}, this looks like {found.description}.{advice}")
 
 
-__all__ = ["SIGNATURES", "Signature", "check_family", "recognise_family"]
+__all__ = ["SIGNATURES", "Signature", "check_family", "recognize_family"]

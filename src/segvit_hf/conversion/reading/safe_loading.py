@@ -1,5 +1,4 @@
-"""
-Loads a released `.pth` file without executing anything in it and without touching more of it than its weights.
+"""Loads a released `.pth` file without executing anything in it and without touching more of it than its weights.
 
 Everything goes through `torch.load(weights_only=True)`, whose unpickler only builds tensors, plain containers and
 what `ALLOWED_GLOBALS` lists. There is no way around it: a file that wants more is refused with the names it wants.
@@ -18,7 +17,7 @@ import torch
 
 from segvit_hf.conversion.errors import ConversionError
 from segvit_hf.conversion.reading.archives import read_packed_checkpoint
-from segvit_hf.conversion.reading.file_format import CheckpointFormat, recognise_checkpoint, recognise_packed
+from segvit_hf.conversion.reading.file_format import CheckpointFormat, recognize_checkpoint, recognize_packed
 
 # numpy moved the module whose functions old pickles name.
 try:
@@ -36,7 +35,7 @@ ALLOWED_GLOBALS: tuple[Any, ...] = (
     type(np.dtype(np.float64)),
     type(np.dtype(np.float32)),
     type(np.dtype(np.int64)),
-    # mmseg stores PALETTE as an array when it drew the colours itself.
+    # mmseg stores PALETTE as an array when it drew the colors itself.
     (multiarray._reconstruct, "numpy.core.multiarray._reconstruct"),
     (multiarray._reconstruct, "numpy._core.multiarray._reconstruct"),
     np.ndarray,
@@ -53,8 +52,7 @@ _PARALLEL_PREFIX = "module."
 
 @dataclass(frozen=True)
 class LoadedCheckpoint:
-    """
-    The weights of a checkpoint file.
+    """The weights of a checkpoint file.
 
     Attributes:
         path: The file.
@@ -75,8 +73,7 @@ class LoadedCheckpoint:
 
 
 def load_checkpoint_file(path: str | Path) -> LoadedCheckpoint:
-    """
-    Reads the weights of a file written by `torch.save`, whatever else the file holds.
+    """Reads the weights of a file written by `torch.save`, whatever else the file holds.
 
     Files of torch >= 1.6 are memory-mapped: optimizer states are never read. The older layout cannot be mapped and is
     read into memory whole, and so is the one checkpoint of a zip package.
@@ -89,7 +86,7 @@ def load_checkpoint_file(path: str | Path) -> LoadedCheckpoint:
             anything but tensors, plain containers and `ALLOWED_GLOBALS` built.
     """
     path = Path(path)
-    file_format = recognise_checkpoint(path)
+    file_format = recognize_checkpoint(path)
     content = _load(path, file_format)
     state_dict, wrapper, ignored = _unwrap(path, content)
     metadata = content.get("meta") if isinstance(content, Mapping) else None
@@ -109,7 +106,7 @@ def _load(path: Path, file_format: CheckpointFormat) -> Any:
     if file_format is CheckpointFormat.PACKAGE:
         member, source = read_packed_checkpoint(path)
         path = path / member  # for error messages
-        packed_format = recognise_packed(source.getbuffer()[:512].tobytes())
+        packed_format = recognize_packed(source.getbuffer()[:512].tobytes())
         if packed_format is None:
             raise ConversionError(f"{path}: expected a checkpoint written by torch.save, found something else.")
         is_zip = packed_format is CheckpointFormat.ZIP

@@ -1,5 +1,4 @@
-"""
-Segmenter in the layout of mmsegmentation's zoo (`configs/segmenter`).
+"""Segmenter in the layout of mmsegmentation's zoo (`configs/segmenter`).
 
 Its projections after the decoder are linear layers, whose weights are the transposed matrices of the original; its
 linear decoder is the 1x1 convolution `conv_seg` of an `FCNHead` without other layers.

@@ -1,5 +1,4 @@
-"""
-Segmenter (Strudel et al., ICCV 2021): configuration, image processor, names.
+"""Segmenter (Strudel et al., ICCV 2021): configuration, image processor, names.
 
 Covers two layouts: that of https://github.com/rstrudel/segmenter (`checkpoint.pth` with `variant.yml`) and, in
 `segmenter_mmseg`, that of mmsegmentation's zoo. Which of the two it is shows in the configuration's keys.
@@ -62,8 +61,7 @@ _NORMALIZATIONS = {
 
 
 def plan_conversion(state_dict: Mapping[str, torch.Tensor], original: Mapping[str, Any]) -> ConversionPlan:
-    """
-    Args:
+    """Args:
         state_dict: Original names to tensors; read for the number of decoder layers.
         original: The content of `variant.yml` (`net_kwargs`, `dataset_kwargs`, `inference_kwargs`), or
             mmsegmentation's `{"model": ..., "test_pipeline": ...}`; optional keys `classes`, `palette` and
@@ -176,7 +174,7 @@ def _window(inference: OriginalFields) -> dict[str, list[int]]:
 
 
 def _with_labels(original: Mapping[str, Any], data_set: Any, num_labels: int) -> Mapping[str, Any]:
-    """`original` with the names and colours of its data set, unless it brings its own or has other classes."""
+    """`original` with the names and colors of its data set, unless it brings its own or has other classes."""
     if data_set not in _DATA_SETS:
         return original
     labels = get_label_set(_DATA_SETS[data_set][0])

@@ -1,5 +1,4 @@
-"""
-SETR (Zheng et al., CVPR 2021, https://github.com/fudan-zvg/SETR): configuration, image processor, names.
+"""SETR (Zheng et al., CVPR 2021, https://github.com/fudan-zvg/SETR): configuration, image processor, names.
 
 Covers two layouts: the original's own (`setr_original`) and that of mmsegmentation's zoo (`setr_mmseg`). Which of the
 two a configuration is of shows in the type of its decode head.
@@ -24,8 +23,7 @@ _CLASSIFIER = "decode_head.conv_seg.weight"
 
 
 def plan_conversion(state_dict: Mapping[str, torch.Tensor], original: Mapping[str, Any]) -> ConversionPlan:
-    """
-    Args:
+    """Args:
         state_dict: Original names to tensors; read for the number of classes.
         original: `{"model": <mmseg model dict>, "test_pipeline": [...]}`; optional keys `classes`, `palette`,
             `reduce_zero_label` (whether label 0 of the data set's maps means "no class"), `test_cfg` (where the model
@@ -66,8 +64,7 @@ def find_layout(state_dict: Mapping[str, torch.Tensor]) -> str:
 
 
 def layout_of(original: Mapping[str, Any]) -> str:
-    """
-    Whether a configuration is the original's own (`"original"`) or mmsegmentation's (`"mmseg"`).
+    """Whether a configuration is the original's own (`"original"`) or mmsegmentation's (`"mmseg"`).
 
     Raises:
         ConversionError: If it has no decode head.
@@ -83,8 +80,7 @@ def layout_of(original: Mapping[str, Any]) -> str:
 
 
 def setr_config(original: Mapping[str, Any]) -> SetrConfig:
-    """
-    The configuration that describes an original one, of either layout.
+    """The configuration that describes an original one, of either layout.
 
     Args:
         original: As for `plan_conversion`.

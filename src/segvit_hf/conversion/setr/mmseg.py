@@ -1,5 +1,4 @@
-"""
-The layout of SETR in mmsegmentation's zoo: configuration fields and names.
+"""The layout of SETR in mmsegmentation's zoo: configuration fields and names.
 
 Covers mmsegmentation's VisionTransformer with SETRUPHead (Naive, PUP), and with MLANeck, SETRMLAHead and FCNHead as
 auxiliary head. It differs from the original's own: no bias in front of batch norm, an upsampling behind every
@@ -53,8 +52,7 @@ def mmseg_rules(config: SetrConfig) -> tuple[Rule, ...]:
 
 
 def mmseg_configuration(model: OriginalFields) -> dict[str, Any]:
-    """
-    Fields of `SetrConfig`, except `sliding_window`, for a model dictionary of mmsegmentation.
+    """Fields of `SetrConfig`, except `sliding_window`, for a model dictionary of mmsegmentation.
 
     Raises:
         ConversionError: If a field is missing, unknown or not supported, naming it.

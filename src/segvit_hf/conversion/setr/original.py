@@ -1,5 +1,4 @@
-"""
-The layout of SETR's own repository (https://github.com/fudan-zvg/SETR): configuration fields and names.
+"""The layout of SETR's own repository (https://github.com/fudan-zvg/SETR): configuration fields and names.
 
 Covers VisionTransformer with VisionTransformerUpHead (Naive, PUP) and VIT_MLA with VIT_MLAHead and VIT_MLA_AUXIHead,
 with the ViT and the DeiT encoders (whose distillation token the original never uses).
@@ -69,8 +68,7 @@ def original_rules(config: SetrConfig) -> tuple[Rule, ...]:
 
 
 def original_configuration(model: OriginalFields) -> dict[str, Any]:
-    """
-    Fields of `SetrConfig`, except `sliding_window`, for a model dictionary of the original.
+    """Fields of `SetrConfig`, except `sliding_window`, for a model dictionary of the original.
 
     Raises:
         ConversionError: If a field is missing, unknown or not supported, naming it.

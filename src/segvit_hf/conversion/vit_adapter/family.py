@@ -1,5 +1,4 @@
-"""
-ViT-Adapter (Chen et al., ICLR 2023, https://github.com/czczup/ViT-Adapter): configuration and image processor.
+"""ViT-Adapter (Chen et al., ICLR 2023, https://github.com/czczup/ViT-Adapter): configuration and image processor.
 
 Covers the segmentation code's ViT and BEiT encoders with UPerHead or Mask2FormerHead.
 """
@@ -30,8 +29,7 @@ _MASK2FORMER_CLASSIFIER = "decode_head.cls_embed.weight"
 
 
 def plan_conversion(state_dict: Mapping[str, torch.Tensor], original: Mapping[str, Any]) -> ConversionPlan:
-    """
-    Args:
+    """Args:
         state_dict: Original names to tensors; read for the kind of decoder and the number of classes.
         original: `{"model": <mmseg model dict>, "test_pipeline": [...]}`; optional keys `classes`, `palette` and
             `reduce_zero_label` (whether label 0 of the data set's maps means "no class").
@@ -56,8 +54,7 @@ def plan_conversion(state_dict: Mapping[str, torch.Tensor], original: Mapping[st
 
 
 def vit_adapter_config(original: Mapping[str, Any]) -> VitAdapterConfig:
-    """
-    The configuration that describes an original one.
+    """The configuration that describes an original one.
 
     Args:
         original: As for `plan_conversion`; only `model`, `classes` and `palette` are read.

@@ -12,8 +12,7 @@ DECODER_HEAD_SIZE = 64
 
 @strict
 class SegmenterConfig(ViTEncoderConfig):
-    r"""
-    Configuration of [`SegmenterForSemanticSegmentation`]; the defaults are Seg-B-Mask/16 at 512x512.
+    r"""Configuration of [`SegmenterForSemanticSegmentation`]; the defaults are Seg-B-Mask/16 at 512x512.
 
     The encoder's fields are those of [`ViTEncoderConfig`]. The decoder's:
 
@@ -35,7 +34,6 @@ class SegmenterConfig(ViTEncoderConfig):
             Photos smaller than the window are the image processor's matter (`minimum_input_short_edge`).
 
     Example:
-
     ```python
     >>> from segvit_hf import SegmenterConfig, SegmenterForSemanticSegmentation
 
@@ -76,15 +74,15 @@ class SegmenterConfig(ViTEncoderConfig):
         """Part of `@strict` validation: fields that contradict each other are an error that names them."""
         super().validate_architecture()
         if self.decoder_type not in ("mask_transformer", "linear"):
-            raise ValueError(f"decoder_type must be 'mask_transformer' or 'linear', got {self.decoder_type!r}.")
+            raise ValueError(f"decoder_type must be 'mask_transformer' or 'linear', found {self.decoder_type!r}.")
         if self.encoder_out_indices != [self.num_hidden_layers - 1]:
             raise ValueError(
                 "Segmenter decodes the last layer only: encoder_out_indices must be "
-                f"[{self.num_hidden_layers - 1}] (num_hidden_layers - 1), got {self.encoder_out_indices}."
+                f"[{self.num_hidden_layers - 1}] (num_hidden_layers - 1), found {self.encoder_out_indices}."
             )
         if self.decoder_type == "mask_transformer":
             if self.decoder_num_layers < 1:
-                raise ValueError(f"decoder_num_layers must be at least 1, got {self.decoder_num_layers}.")
+                raise ValueError(f"decoder_num_layers must be at least 1, found {self.decoder_num_layers}.")
             if (self.decoder_hidden_size or 0) % (self.decoder_num_attention_heads or 1):
                 raise ValueError(
                     f"decoder_hidden_size ({self.decoder_hidden_size}) must be a multiple of "

@@ -16,8 +16,7 @@ class SegmenterLoss(nn.Module):
         self.config = config
 
     def forward(self, logits: torch.Tensor, labels: torch.Tensor) -> dict[str, torch.Tensor]:
-        """
-        Args:
+        """Args:
             logits: (batch, num_labels, height, width).
             labels: (batch, height, width), int64.
 

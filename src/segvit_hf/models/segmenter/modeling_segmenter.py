@@ -1,5 +1,4 @@
-"""
-Segmenter: transformer for semantic segmentation (Strudel et al., ICCV 2021).
+"""Segmenter: transformer for semantic segmentation (Strudel et al., ICCV 2021).
 
 The scalar product between class embeddings and patches, after both went through a few joint transformer layers, is the
 segmentation mask; the simpler variant classifies every patch with a linear layer. Follows Segmenter, MaskTransformer
@@ -32,11 +31,10 @@ LAYER_NORM_EPS = 1e-5  # of the decoder; the encoder's is a field of the configu
 
 @dataclass
 class SegmenterDecoderOutput(ModelOutput):
-    """
-    Args:
-        logits: (batch, num_labels, rows, columns).
-        attentions: Every layer's probabilities, (batch, num_heads, num_tokens, num_tokens) each: the patches, row by
-            row, then the class embeddings. `None` for the linear decoder.
+    """Args:
+    logits: (batch, num_labels, rows, columns).
+    attentions: Every layer's probabilities, (batch, num_heads, num_tokens, num_tokens) each: the patches, row by
+        row, then the class embeddings. `None` for the linear decoder.
     """
 
     logits: torch.Tensor | None = None
@@ -106,7 +104,7 @@ class SegmenterMaskTransformer(SelectableAttention, PreTrainedModel):
     @merge_with_config_defaults
     @capture_outputs
     def forward(self, feature_map: torch.Tensor, **kwargs: Unpack[TransformersKwargs]) -> SegmenterDecoderOutput:
-        """(batch, hidden_size, rows, columns) -> cosine similarities, normalised over classes, of the same grid."""
+        """(batch, hidden_size, rows, columns) -> cosine similarities, normalized over classes, of the same grid."""
         grid = feature_map.shape[-2:]
         patches = self.input_projection(feature_map.flatten(2).transpose(1, 2))
         hidden_states = torch.cat([patches, self.class_embeddings.expand(len(patches), -1, -1)], dim=1)

@@ -9,8 +9,7 @@ from segvit_hf.models.sliding_window_config import validated_sliding_window
 
 @strict
 class SegVitConfig(ViTEncoderConfig):
-    r"""
-    Configuration of [`SegVitForSemanticSegmentation`]; the defaults are SegViT-B at 512x512.
+    r"""Configuration of [`SegVitForSemanticSegmentation`]; the defaults are SegViT-B at 512x512.
 
     The encoder's fields are those of [`ViTEncoderConfig`]. The decoder's:
 
@@ -20,7 +19,7 @@ class SegVitConfig(ViTEncoderConfig):
         decoder_intermediate_size (`int`, *optional*): Defaults to four times `decoder_hidden_size`.
         num_decoder_stages (`int`, defaults to 3):
             The first so many feature maps are decoded, one stage each. The cascade starts with the deepest of them.
-        use_input_projection (`bool`): Whether a stage projects and normalises its feature map first.
+        use_input_projection (`bool`): Whether a stage projects and normalizes its feature map first.
         use_token_pyramid (`bool`): The Shrunk decoder: learned token queries recover the full patch grid from the
             feature maps, shallow to deep, before a single-stage attention-to-mask decoder.
         token_pyramid_stride (`int`, defaults to 16): Pixels of `mask_size` per token query.
@@ -34,7 +33,6 @@ class SegVitConfig(ViTEncoderConfig):
             larger inputs are run in such windows and the scores averaged. `None` runs any input whole.
 
     Example:
-
     ```python
     >>> from segvit_hf import SegVitConfig, SegVitForSemanticSegmentation
 
@@ -92,7 +90,7 @@ class SegVitConfig(ViTEncoderConfig):
                 f"hidden_size ({self.hidden_size})."
             )
         if self.num_supervised_outputs is not None and self.num_supervised_outputs < 1:
-            raise ValueError(f"num_supervised_outputs must be at least 1, got {self.num_supervised_outputs}.")
+            raise ValueError(f"num_supervised_outputs must be at least 1, found {self.num_supervised_outputs}.")
 
     @property
     def mask_side(self) -> int:

@@ -1,5 +1,4 @@
-"""
-SegViT's training loss: class cross entropy, focal mask loss and dice loss.
+"""SegViT's training loss: class cross entropy, focal mask loss and dice loss.
 
 Query k predicts class k, so nothing is matched. Follows ATMLoss and SetCriterion of SegViT (Zhang et al., 2022), which
 descend from MaskFormer's (Cheng et al., 2021).
@@ -47,8 +46,7 @@ class SegVitLoss(nn.Module):
     def forward(
         self, outputs: Sequence[tuple[torch.Tensor, torch.Tensor]], labels: torch.Tensor
     ) -> dict[str, torch.Tensor]:
-        """
-        Args:
+        """Args:
             outputs: Class logits (batch, num_labels, num_labels + 1) and mask logits (batch, num_labels, rows,
                 columns) of every output of the decoder; the last one is the prediction.
             labels: (batch, height, width), int64; ignored pixels are background in every mask.

@@ -1,5 +1,4 @@
-"""
-SegViT: semantic segmentation with plain vision transformers (Zhang et al., NeurIPS 2022).
+"""SegViT: semantic segmentation with plain vision transformers (Zhang et al., NeurIPS 2022).
 
 The similarity between learned class queries and the image's tokens, computed inside cross attention, is the
 segmentation mask. Follows ATMHead, ATMSingleHead and TPNATMHead of https://github.com/zbwxp/SegVit, for patch grids of
@@ -40,8 +39,7 @@ class SegVitMaskAttention(nn.Module):
     def forward(
         self, queries: torch.Tensor, tokens: torch.Tensor, return_masks: bool
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """
-        Args:
+        """Args:
             queries: (batch, num_labels, hidden_size).
             tokens: (batch, num_tokens, hidden_size).
 
@@ -67,8 +65,7 @@ class SegVitMaskAttention(nn.Module):
 
 
 class SegVitDecoderLayer(GradientCheckpointingLayer):
-    """
-    Post-norm transformer decoder layer: self attention, cross attention, feed-forward.
+    """Post-norm transformer decoder layer: self attention, cross attention, feed-forward.
 
     With `attends_to_masks` the cross attention is the attention-to-mask one, else (token pyramid) a plain one.
     """
@@ -108,7 +105,7 @@ class SegVitDecoderLayer(GradientCheckpointingLayer):
 
 
 class SegVitDecoderStage(nn.Module):
-    """Decoder layers over one feature map, which is projected and normalised first."""
+    """Decoder layers over one feature map, which is projected and normalized first."""
 
     def __init__(self, config: SegVitConfig, *, attends_to_masks: bool, use_input_projection: bool) -> None:
         super().__init__()
@@ -123,8 +120,7 @@ class SegVitDecoderStage(nn.Module):
     def forward(
         self, queries: torch.Tensor, tokens: torch.Tensor, masks_of: Sequence[int] = ()
     ) -> list[tuple[torch.Tensor, torch.Tensor | None]]:
-        """
-        Args:
+        """Args:
             queries: (batch, num_queries, decoder_hidden_size).
             tokens: (batch, num_tokens, hidden_size of the feature map).
             masks_of: Layers whose mask logits are wanted.
@@ -142,8 +138,7 @@ class SegVitDecoderStage(nn.Module):
 
 
 class SegVitAtmDecoder(nn.Module):
-    """
-    Attention-to-mask decoder: class queries cascade over feature maps, deepest first; masks add up over stages.
+    """Attention-to-mask decoder: class queries cascade over feature maps, deepest first; masks add up over stages.
 
     A single stage over the token pyramid (Shrunk) instead gives every layer's own mask.
     """
@@ -168,8 +163,7 @@ class SegVitAtmDecoder(nn.Module):
         return_auxiliary: bool = False,
         kept_tokens: torch.Tensor | None = None,
     ) -> list[tuple[torch.Tensor, torch.Tensor]]:
-        """
-        Args:
+        """Args:
             tokens: Feature maps as (batch, rows * columns, hidden_size), shallow first.
             grids: Their (rows, columns).
             return_auxiliary: Whether all outputs are wanted, for the loss, or the prediction only.
@@ -213,8 +207,7 @@ class SegVitAtmDecoder(nn.Module):
 
 
 class SegVitShrunkDecoder(nn.Module):
-    """
-    Query-based up-sampling before attention-to-mask: one learned query per patch of `mask_size` reads the feature
+    """Query-based up-sampling before attention-to-mask: one learned query per patch of `mask_size` reads the feature
     maps, shallow to deep, and so restores the grid that the Shrunk encoder gave up.
     """
 
@@ -240,8 +233,7 @@ class SegVitShrunkDecoder(nn.Module):
 
 
 def class_mask_scores(class_logits: torch.Tensor, mask_logits: torch.Tensor, mask_size: int) -> torch.Tensor:
-    """
-    Scores `sum_q softmax(class logits)[q, c] * sigmoid(mask logits)[q]`, at `mask_size` pixels on the shorter side.
+    """Scores `sum_q softmax(class logits)[q, c] * sigmoid(mask logits)[q]`, at `mask_size` pixels on the shorter side.
 
     Args:
         class_logits: (batch, num_queries, num_labels + 1), the last being no object.

@@ -41,8 +41,7 @@ _TYPE_DEFAULTS: dict[str, dict[str, Any]] = {
 
 @strict
 class SetrConfig(ViTEncoderConfig):
-    r"""
-    Configuration of [`SetrForSemanticSegmentation`]; the defaults are SETR-PUP with ViT-L at 512x512.
+    r"""Configuration of [`SetrForSemanticSegmentation`]; the defaults are SETR-PUP with ViT-L at 512x512.
 
     The encoder's fields are those of [`ViTEncoderConfig`]; of these, `encoder_out_indices` defaults to the layers that
     the original reads ((9, 14, 19, 23) of 24 layers, MLA (5, 11, 17, 23)) and `drop_prefix_tokens` to what it does
@@ -83,7 +82,6 @@ class SetrConfig(ViTEncoderConfig):
             larger inputs are run in such windows and the logits averaged. `None` runs any input whole.
 
     Example:
-
     ```python
     >>> from segvit_hf import SetrConfig, SetrForSemanticSegmentation
 
@@ -139,16 +137,16 @@ class SetrConfig(ViTEncoderConfig):
         """Part of `@strict` validation: fields that contradict each other are an error that names them."""
         super().validate_architecture()
         if self.decoder_type not in _TYPE_DEFAULTS:
-            raise ValueError(f"decoder_type must be 'naive', 'pup' or 'mla', got {self.decoder_type!r}.")
+            raise ValueError(f"decoder_type must be 'naive', 'pup' or 'mla', found {self.decoder_type!r}.")
         num_feature_maps = len(self.encoder_out_indices or [])
         if not all(0 <= index < num_feature_maps for index in self.auxiliary_in_indices or []):
             raise ValueError(
                 f"auxiliary_in_indices must lie between 0 and {num_feature_maps - 1}, the feature maps of "
-                f"encoder_out_indices = {self.encoder_out_indices}, got {self.auxiliary_in_indices}."
+                f"encoder_out_indices = {self.encoder_out_indices}, found {self.auxiliary_in_indices}."
             )
         for name in ("decoder_kernel_size", "auxiliary_kernel_size", "mla_classifier_kernel_size"):
             if (getattr(self, name) or 1) % 2 == 0:
-                raise ValueError(f"{name} must be odd, got {getattr(self, name)}.")
+                raise ValueError(f"{name} must be odd, found {getattr(self, name)}.")
         for name in (
             "decoder_hidden_size",
             "decoder_num_convolutions",
@@ -159,7 +157,7 @@ class SetrConfig(ViTEncoderConfig):
         ):
             value = getattr(self, name)
             if value is not None and value < 1:
-                raise ValueError(f"{name} must be at least 1, got {value}.")
+                raise ValueError(f"{name} must be at least 1, found {value}.")
 
 
 __all__ = ["SetrConfig"]

@@ -10,8 +10,7 @@ from segvit_hf.models.setr.configuration_setr import SetrConfig
 
 
 class SetrLoss(nn.Module):
-    """
-    Follows mmsegmentation's EncoderDecoder and CrossEntropyLoss, which SETR (Zheng et al., 2021) trains with.
+    """Follows mmsegmentation's EncoderDecoder and CrossEntropyLoss, which SETR (Zheng et al., 2021) trains with.
 
     Each part is summed over the pixels that have a class and divided by the number of ALL pixels, ignored ones
     included.
@@ -24,8 +23,7 @@ class SetrLoss(nn.Module):
     def forward(
         self, logits: torch.Tensor, auxiliary_logits: Sequence[torch.Tensor], labels: torch.Tensor
     ) -> dict[str, torch.Tensor]:
-        """
-        Args:
+        """Args:
             logits: (batch, num_labels, height, width), the decoder's.
             auxiliary_logits: The same shape, one for every auxiliary head.
             labels: (batch, height, width), int64.

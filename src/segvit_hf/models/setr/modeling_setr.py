@@ -1,5 +1,4 @@
-"""
-SETR: semantic segmentation as a sequence-to-sequence task (Zheng et al., CVPR 2021).
+"""SETR: semantic segmentation as a sequence-to-sequence task (Zheng et al., CVPR 2021).
 
 A plain ViT's patches are reshaped to feature maps and decoded by convolutions: naive upsampling, progressive
 upsampling (PUP) or multi-level feature aggregation (MLA). Follows VisionTransformerUpHead, VIT_MLA, VIT_MLAHead and
@@ -36,8 +35,7 @@ def layer_norm_map(norm: nn.Module, feature_map: torch.Tensor) -> torch.Tensor:
 
 
 class SetrUpsamplingHead(nn.Module):
-    """
-    Naive and progressive upsampling, as decoder and as auxiliary head: layer norm, convolutions that are each followed
+    """Naive and progressive upsampling, as decoder and as auxiliary head: layer norm, convolutions that are each followed
     by an upsampling, and a 1x1 classifier.
 
     Args:
@@ -106,8 +104,7 @@ class SetrMlaAggregation(nn.Module):
         )
 
     def forward(self, feature_maps: Sequence[torch.Tensor]) -> list[torch.Tensor]:
-        """
-        Args:
+        """Args:
             feature_maps: (batch, hidden_size, rows, columns) each, shallow first.
 
         Returns:

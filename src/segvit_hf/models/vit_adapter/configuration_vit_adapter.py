@@ -10,8 +10,7 @@ from segvit_hf.models.sliding_window_config import validated_sliding_window
 
 @strict
 class VitAdapterConfig(BackboneConfigMixin, VitAdapterEncoderConfig):
-    r"""
-    Configuration of [`VitAdapterForSemanticSegmentation`] and [`VitAdapterBackbone`]; the defaults are ViT-Adapter-T
+    r"""Configuration of [`VitAdapterForSemanticSegmentation`] and [`VitAdapterBackbone`]; the defaults are ViT-Adapter-T
     with UperNet, whose position embeddings are those of DeiT-T (224x224).
 
     The encoder's fields are those of [`VitAdapterEncoderConfig`]. The decoders':
@@ -45,7 +44,6 @@ class VitAdapterConfig(BackboneConfigMixin, VitAdapterEncoderConfig):
             `"stage1"` to `"stage4"` (the feature maps), or 0 to 4; the four feature maps by default.
 
     Example:
-
     ```python
     >>> from segvit_hf import VitAdapterConfig, VitAdapterForSemanticSegmentation
 
@@ -113,10 +111,10 @@ class VitAdapterConfig(BackboneConfigMixin, VitAdapterEncoderConfig):
         """Part of `@strict` validation: fields that contradict each other are an error that names them."""
         super().validate_architecture()
         if self.decoder_type not in ("upernet", "mask2former"):
-            raise ValueError(f"decoder_type must be 'upernet' or 'mask2former', got {self.decoder_type!r}.")
+            raise ValueError(f"decoder_type must be 'upernet' or 'mask2former', found {self.decoder_type!r}.")
         if not 0 <= self.auxiliary_map_index < NUM_FEATURE_MAPS:
             raise ValueError(
-                f"auxiliary_map_index must lie between 0 and {NUM_FEATURE_MAPS - 1}, got {self.auxiliary_map_index}."
+                f"auxiliary_map_index must lie between 0 and {NUM_FEATURE_MAPS - 1}, found {self.auxiliary_map_index}."
             )
         if self.decoder_type == "mask2former":
             self._validate_mask2former()
@@ -130,13 +128,13 @@ class VitAdapterConfig(BackboneConfigMixin, VitAdapterEncoderConfig):
                 )
         if self.decoder_hidden_size % 32:
             raise ValueError(
-                "decoder_hidden_size must be a multiple of 32, the groups of the pixel decoder's normalisation, got "
+                "decoder_hidden_size must be a multiple of 32, the groups of the pixel decoder's normalization, found "
                 f"{self.decoder_hidden_size}."
             )
         if self.oversample_ratio < 1 or not 0 <= self.importance_sample_ratio <= 1 or self.num_points < 1:
             raise ValueError(
                 "oversample_ratio must be at least 1, importance_sample_ratio lie in 0..1, and num_points be positive,"
-                f" got {self.oversample_ratio}, {self.importance_sample_ratio} and {self.num_points}."
+                f" found {self.oversample_ratio}, {self.importance_sample_ratio} and {self.num_points}."
             )
 
 

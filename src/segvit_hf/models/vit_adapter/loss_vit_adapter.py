@@ -1,5 +1,4 @@
-"""
-ViT-Adapter's training losses: pixel-wise cross entropy (UperNet) and Mask2Former's loss on matched masks.
+"""ViT-Adapter's training losses: pixel-wise cross entropy (UperNet) and Mask2Former's loss on matched masks.
 
 Follow EncoderDecoder of mmsegmentation with the CrossEntropyLoss of https://github.com/czczup/ViT-Adapter, and its
 Mask2FormerHead with MaskHungarianAssigner.
@@ -20,8 +19,7 @@ from segvit_hf.models.vit_adapter.mask2former import Prediction
 
 
 class UperNetLoss(nn.Module):
-    """
-    Cross entropy of the decoder and of the auxiliary head.
+    """Cross entropy of the decoder and of the auxiliary head.
 
     Each is summed over the pixels that have a class and divided by the number of ALL pixels, ignored ones included.
     """
@@ -33,8 +31,7 @@ class UperNetLoss(nn.Module):
     def forward(
         self, logits: torch.Tensor, auxiliary_logits: torch.Tensor | None, labels: torch.Tensor
     ) -> dict[str, torch.Tensor]:
-        """
-        Args:
+        """Args:
             logits, auxiliary_logits: (batch, num_labels, height, width).
             labels: (batch, height, width), int64.
 
@@ -55,8 +52,7 @@ class UperNetLoss(nn.Module):
 
 @dataclass(frozen=True)
 class GroundTruth:
-    """
-    One mask per class that an image shows.
+    """One mask per class that an image shows.
 
     Attributes:
         class_ids: (num_masks,) int64, ascending.
@@ -68,8 +64,7 @@ class GroundTruth:
 
 
 def sample_points(maps: torch.Tensor, points: torch.Tensor) -> torch.Tensor:
-    """
-    Bilinear values of maps at points.
+    """Bilinear values of maps at points.
 
     Args:
         maps: (num_maps, 1, height, width) float32.
@@ -91,8 +86,7 @@ def same_random_points(device: torch.device) -> Iterator[None]:
 
 
 class Mask2FormerLoss(nn.Module):
-    """
-    Hungarian matching of predicted masks to the classes of each image, and the loss of the matched pairs.
+    """Hungarian matching of predicted masks to the classes of each image, and the loss of the matched pairs.
 
     Both look at random points, which in eval mode are the same at every call, so that validation losses can be
     compared.
@@ -103,8 +97,7 @@ class Mask2FormerLoss(nn.Module):
         self.config = config
 
     def forward(self, predictions: Sequence[Prediction], labels: torch.Tensor) -> dict[str, torch.Tensor]:
-        """
-        Args:
+        """Args:
             predictions: Class logits (batch, num_queries, num_labels + 1) and mask logits (batch, num_queries, rows,
                 columns), in the decoder's order; the last one is the prediction, all are supervised.
             labels: (batch, height, width), int64; ignored pixels are in no mask.
@@ -133,8 +126,7 @@ class Mask2FormerLoss(nn.Module):
     def matching_cost(
         self, class_logits: torch.Tensor, mask_logits: torch.Tensor, ground_truth: GroundTruth
     ) -> torch.Tensor:
-        """
-        Cost of pairing each query with each mask of one image, at points drawn for this call.
+        """Cost of pairing each query with each mask of one image, at points drawn for this call.
 
         Args:
             class_logits: (num_queries, num_labels + 1), float32.
@@ -172,8 +164,7 @@ class Mask2FormerLoss(nn.Module):
 
     @torch.no_grad()
     def choose_points(self, mask_logits: torch.Tensor) -> torch.Tensor:
-        """
-        Points for the loss: of many random ones those where the logits are closest to 0, and some random ones.
+        """Points for the loss: of many random ones those where the logits are closest to 0, and some random ones.
 
         Args:
             mask_logits: (num_masks, 1, rows, columns), float32.

@@ -1,5 +1,4 @@
-"""
-Mask2Former's decoder (Cheng et al., 2022): queries that look only where their previous mask was, and predict anew.
+"""Mask2Former's decoder (Cheng et al., 2022): queries that look only where their previous mask was, and predict anew.
 
 Follows Mask2FormerHead of https://github.com/czczup/ViT-Adapter (segmentation code).
 """
@@ -40,8 +39,7 @@ class PositionalAttention(MultiHeadAttention):
         values: torch.Tensor,
         attention_mask: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        """
-        Args:
+        """Args:
             queries: (batch, num_queries, hidden_size).
             keys, values: (batch, num_keys, hidden_size).
             attention_mask: Added to the logits, (batch, 1, num_queries, num_keys).
@@ -91,8 +89,7 @@ class MaskedAttentionLayer(GradientCheckpointingLayer):
         memory_positions: torch.Tensor,
         attention_mask: torch.Tensor,
     ) -> torch.Tensor:
-        """
-        Args:
+        """Args:
             queries: (batch, num_queries, hidden_size).
             query_positions: (1, num_queries, hidden_size).
             memory: (batch, num_tokens, hidden_size).
@@ -131,8 +128,7 @@ class Mask2FormerDecoder(nn.Module):
         )
 
     def forward(self, feature_maps: Sequence[torch.Tensor], return_auxiliary: bool = False) -> list[Prediction]:
-        """
-        Args:
+        """Args:
             feature_maps: Four maps (batch, hidden_size, rows, columns), finest first.
             return_auxiliary: Whether all predictions are wanted, for the loss, or the last one only.
 
@@ -169,7 +165,7 @@ class Mask2FormerDecoder(nn.Module):
         return predictions
 
     def predict_masks(self, queries: torch.Tensor, mask_features: torch.Tensor) -> torch.Tensor:
-        """Normalised queries (batch, num_queries, hidden_size) -> mask logits (batch, num_queries, rows, columns)."""
+        """Normalized queries (batch, num_queries, hidden_size) -> mask logits (batch, num_queries, rows, columns)."""
         first, second, last = self.mask_head
         embeddings = last(F.relu(second(F.relu(first(queries)))))
         return torch.einsum("bqc,bchw->bqhw", embeddings, mask_features)
@@ -177,8 +173,7 @@ class Mask2FormerDecoder(nn.Module):
 
 @torch.no_grad()
 def attention_mask_from(mask_logits: torch.Tensor, grid: Grid) -> torch.Tensor:
-    """
-    What hides from each query the tokens outside its mask; a query whose mask is empty sees everything.
+    """What hides from each query the tokens outside its mask; a query whose mask is empty sees everything.
 
     Args:
         mask_logits: (batch, num_queries, rows, columns).
@@ -194,8 +189,7 @@ def attention_mask_from(mask_logits: torch.Tensor, grid: Grid) -> torch.Tensor:
 
 
 def semantic_scores(class_logits: torch.Tensor, mask_logits: torch.Tensor) -> torch.Tensor:
-    """
-    Scores `sum_q softmax(class logits)[q, c] * sigmoid(mask logits)[q]`.
+    """Scores `sum_q softmax(class logits)[q, c] * sigmoid(mask logits)[q]`.
 
     Returns:
         (batch, num_labels, rows, columns).

@@ -1,5 +1,4 @@
-"""
-ViT-Adapter (Chen et al., ICLR 2023): a plain ViT or BEiT with an adapter, decoded by UperNet or Mask2Former.
+"""ViT-Adapter (Chen et al., ICLR 2023): a plain ViT or BEiT with an adapter, decoded by UperNet or Mask2Former.
 
 Follows the segmentation code of https://github.com/czczup/ViT-Adapter. The original needs inputs whose sides are
 multiples of 32 and, with BEiT, of one size; here inputs of any size are padded with zeros and the scores cropped back.
@@ -39,8 +38,7 @@ def padded_size(size: Size) -> Size:
 
 
 def resize_and_crop(scores: torch.Tensor, size: Size) -> torch.Tensor:
-    """
-    Scores at the input's size, without the padding.
+    """Scores at the input's size, without the padding.
 
     Args:
         scores: (batch, num_labels, rows, columns), of the padded input.
@@ -117,8 +115,7 @@ class VitAdapterForSemanticSegmentation(SemanticSegmentationModel):
 
 
 class VitAdapterBackbone(SelectableAttention, BackboneMixin, PreTrainedModel):
-    """
-    ViT-Adapter's encoder as a backbone: feature maps `"stage1"` to `"stage4"`, strides 4, 8, 16 and 32, and `"stem"`.
+    """ViT-Adapter's encoder as a backbone: feature maps `"stage1"` to `"stage4"`, strides 4, 8, 16 and 32, and `"stem"`.
 
     Its parameters have the names that they have in [`VitAdapterForSemanticSegmentation`], whose checkpoints it loads.
     """
@@ -144,8 +141,7 @@ class VitAdapterBackbone(SelectableAttention, BackboneMixin, PreTrainedModel):
 
     @can_return_tuple
     def forward(self, pixel_values: torch.Tensor, **kwargs: Unpack[TransformersKwargs]) -> BackboneOutput:
-        """
-        Args:
+        """Args:
             pixel_values: (batch, channels, height, width) of any size.
 
         Returns:

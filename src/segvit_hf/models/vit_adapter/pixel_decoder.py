@@ -1,5 +1,4 @@
-"""
-Mask2Former's pixel decoder: deformable attention over three feature maps, then a pyramid step to the finest one.
+"""Mask2Former's pixel decoder: deformable attention over three feature maps, then a pyramid step to the finest one.
 
 Follows MSDeformAttnPixelDecoder of mmdetection 2.x, which Mask2Former (Cheng et al., 2022) describes.
 """
@@ -25,12 +24,11 @@ from segvit_hf.models.vit_adapter.upernet import resize_like
 Grid = tuple[int, int]
 NUM_LEVELS = NUM_FEATURE_MAPS - 1
 LAYER_NORM_EPS = 1e-5  # of the decoder; the encoder's is a field of the configuration
-NUM_GROUPS = 32  # of group normalisation
+NUM_GROUPS = 32  # of group normalization
 
 
 def sine_position_embeddings(grid: Grid, hidden_size: int, device: torch.device) -> torch.Tensor:
-    """
-    DETR's normalised sine and cosine embeddings.
+    """DETR's normalized sine and cosine embeddings.
 
     Returns:
         (rows * columns, hidden_size) float32: the vertical position in the first half, the horizontal in the second.
@@ -90,8 +88,7 @@ class PixelDecoder(nn.Module):
         self.mask_projection = nn.Conv2d(width, config.mask_feature_size or width, kernel_size=1)
 
     def forward(self, feature_maps: Sequence[torch.Tensor]) -> tuple[torch.Tensor, list[torch.Tensor]]:
-        """
-        Args:
+        """Args:
             feature_maps: Four maps (batch, hidden_size, rows, columns), finest first.
 
         Returns:

@@ -1,5 +1,4 @@
-"""
-UperNet's decoder (Xiao et al., 2018) and the convolutional auxiliary head.
+"""UperNet's decoder (Xiao et al., 2018) and the convolutional auxiliary head.
 
 Follow UPerHead and FCNHead of mmsegmentation 0.x.
 """
@@ -40,8 +39,7 @@ class UperNetDecoder(nn.Module):
         self.classifier = nn.Conv2d(width, config.num_labels, kernel_size=1)
 
     def forward(self, feature_maps: Sequence[torch.Tensor]) -> torch.Tensor:
-        """
-        Args:
+        """Args:
             feature_maps: Four maps (batch, hidden_size, rows, columns), finest first.
 
         Returns:

@@ -1,4 +1,4 @@
-"""Training batches: augmented crops, normalised by the image processor, in the run's fixed order."""
+"""Training batches: augmented crops, normalized by the image processor, in the run's fixed order."""
 
 import copy
 from collections.abc import Callable, Mapping
@@ -10,7 +10,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from segvit_hf.data.augmentations import TrainingAugmentation, pad_to_size
 from segvit_hf.training.data.sampling import SampleRequest, TrainingBatches
-from segvit_hf.training.data.sources import IGNORE_INDEX, LabelledPictures
+from segvit_hf.training.data.sources import IGNORE_INDEX, LabeledPictures
 from segvit_hf.training.recipe import AugmentationRecipe
 
 # Rules of the image processor for whole photos; the augmentation has its own for crops.
@@ -25,21 +25,20 @@ _PHOTO_RULES = {
 
 
 class TrainingCrops(Dataset[dict[str, torch.Tensor]]):
-    """
-    ``SampleRequest -> {"pixel_values": float32 (3, height, width), "labels": int64 (height, width)}`` of the crop
+    """`SampleRequest -> {"pixel_values": float32 (3, height, width), "labels": int64 (height, width)}` of the crop
     size.
 
-    The random numbers of a sample come from ``(seed, sample number)`` alone, so a sample is the same in whichever
+    The random numbers of a sample come from `(seed, sample number)` alone, so a sample is the same in whichever
     process or worker it is made. Crops smaller than the crop size are padded at the bottom and right after
-    normalisation, with 0 (the mean colour) and 255 (ignored).
+    normalization, with 0 (the mean color) and 255 (ignored).
 
     Args:
         pictures: maps hold class ids, 255 = ignore.
-        image_processor: only its rescaling and normalisation are used.
+        image_processor: only its rescaling and normalization are used.
     """
 
     def __init__(
-        self, pictures: LabelledPictures, augmentation: AugmentationRecipe, image_processor: Any, seed: int
+        self, pictures: LabeledPictures, augmentation: AugmentationRecipe, image_processor: Any, seed: int
     ) -> None:
         self.pictures = pictures
         self.crop_size = augmentation.crop_size
@@ -72,7 +71,7 @@ class TrainingCrops(Dataset[dict[str, torch.Tensor]]):
 
 
 def without_photo_rules(image_processor: Any) -> Callable[..., Mapping[str, torch.Tensor]]:
-    """A copy of an image processor that normalises a crop as it is: no resize, no padding, no label reduction."""
+    """A copy of an image processor that normalizes a crop as it is: no resize, no padding, no label reduction."""
     processor = copy.deepcopy(image_processor)
     for name, value in _PHOTO_RULES.items():
         if hasattr(processor, name):
@@ -81,7 +80,7 @@ def without_photo_rules(image_processor: Any) -> Callable[..., Mapping[str, torc
 
 
 def build_training_loader(crops: TrainingCrops, batches: TrainingBatches, workers: int) -> DataLoader[Any]:
-    """A loader of ``{"pixel_values": (batch, 3, height, width), "labels": (batch, height, width)}``."""
+    """A loader of `{"pixel_values": (batch, 3, height, width), "labels": (batch, height, width)}`."""
     return DataLoader(
         crops,
         batch_sampler=batches,

@@ -9,15 +9,14 @@ from torch.utils.data import Sampler
 
 @dataclass(frozen=True)
 class SampleRequest:
-    """The ``number``-th sample of the run (counted from 0 over all processes) is picture ``index`` of the data set."""
+    """The `number`-th sample of the run (counted from 0 over all processes) is picture `index` of the data set."""
 
     number: int
     index: int
 
 
 class SampleOrder:
-    """
-    An endless sequence of pictures: every epoch is a new permutation, drawn from ``(seed, epoch)`` alone, and epochs
+    """An endless sequence of pictures: every epoch is a new permutation, drawn from `(seed, epoch)` alone, and epochs
     follow one another without a gap, so that a batch may span two of them.
     """
 
@@ -30,7 +29,7 @@ class SampleOrder:
         self._permutation = np.empty(0, dtype=np.int64)
 
     def request(self, number: int) -> SampleRequest:
-        """What the ``number``-th sample of the run is."""
+        """What the `number`-th sample of the run is."""
         epoch, position = divmod(number, self.num_pictures)
         if epoch != self._epoch:
             self._epoch = epoch
@@ -39,12 +38,11 @@ class SampleOrder:
 
 
 class TrainingBatches(Sampler[list[SampleRequest]]):
-    """
-    The batches one process takes: for each optimizer step, ``accumulation_steps`` batches of ``per_device_size``.
+    """The batches one process takes: for each optimizer step, `accumulation_steps` batches of `per_device_size`.
 
-    Step ``s`` uses the samples ``s * effective`` to ``(s + 1) * effective - 1`` with ``effective = per_device_size *
+    Step `s` uses the samples `s * effective` to `(s + 1) * effective - 1` with ``effective = per_device_size *
     num_processes * accumulation_steps``: the same pictures whatever the number of processes, and those that a run
-    resumed at ``first_step`` would have used.
+    resumed at `first_step` would have used.
     """
 
     def __init__(

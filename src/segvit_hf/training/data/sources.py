@@ -19,16 +19,16 @@ from segvit_hf.training.recipe_parsing import RecipeError
 IGNORE_INDEX = 255
 
 
-class LabelledPictures(Protocol):
-    """Items ``{"image": (height, width, 3) uint8 RGB, "segmentation_map": (height, width) ids, "name": str}``."""
+class LabeledPictures(Protocol):
+    """Items `{"image": (height, width, 3) uint8 RGB, "segmentation_map": (height, width) ids, "name": str}`."""
 
     def __len__(self) -> int: ...
 
     def __getitem__(self, index: int, /) -> Mapping[str, Any]: ...
 
 
-class StoredPictures(LabelledPictures, Protocol):
-    """Labelled pictures whose maps are as stored; label maps can be read alone, to be checked."""
+class StoredPictures(LabeledPictures, Protocol):
+    """Labeled pictures whose maps are as stored; label maps can be read alone, to be checked."""
 
     names: list[str]
 
@@ -44,8 +44,7 @@ class Classes:
 
 
 def load_classes(data: DataRecipe) -> Classes:
-    """
-    The class list that ``data.label_set``, ``data.classes`` or ``data.layout`` names.
+    """The class list that `data.label_set`, `data.classes` or `data.layout` names.
 
     Raises:
         RecipeError: none is given, or the name or the file is not valid.
@@ -56,8 +55,7 @@ def load_classes(data: DataRecipe) -> Classes:
 
 
 def open_training_data(data: DataRecipe, classes: Classes) -> StoredPictures:
-    """
-    The training pictures; label maps hold the ids as stored.
+    """The training pictures; label maps hold the ids as stored.
 
     Raises:
         RecipeError: there are none, or a folder, file, split or column is missing; the message names it.
@@ -71,17 +69,16 @@ def open_training_data(data: DataRecipe, classes: Classes) -> StoredPictures:
 
 
 def open_validation_data(data: DataRecipe, classes: Classes) -> StoredPictures | None:
-    """The validation pictures as stored, or ``None`` if the recipe has none. Raises as :func:`open_training_data`."""
+    """The validation pictures as stored, or `None` if the recipe has none. Raises as `open_training_data`."""
     return _open_part(data, "validation", data.validation, classes)
 
 
 def open_source(source: DataSource, root: str | None, classes: Classes, key: str) -> StoredPictures:
-    """
-    The pictures of one source, as stored.
+    """The pictures of one source, as stored.
 
     Args:
-        root: folder that relative paths start at; the current one if ``None``.
-        key: what errors call the source, for example ``data.train``.
+        root: folder that relative paths start at; the current one if `None`.
+        key: what errors call the source, for example `data.train`.
     """
     try:
         if source.dataset is not None:
@@ -111,7 +108,7 @@ def reduce_zero_label(segmentation_map: np.ndarray) -> np.ndarray:
 class ClassIdPictures:
     """Stored pictures with their maps as class ids (int64, 255 = ignore): the one place where labels are reduced."""
 
-    def __init__(self, stored: LabelledPictures, classes: Classes) -> None:
+    def __init__(self, stored: LabeledPictures, classes: Classes) -> None:
         self.stored = stored
         self.classes = classes
 
@@ -186,15 +183,14 @@ def fingerprint(pictures: StoredPictures) -> str:
 
 
 def check_label_maps(pictures: StoredPictures, classes: Classes, samples: int, key: str) -> str:
-    """
-    Read some label maps before training and say what they hold.
+    """Read some label maps before training and say what they hold.
 
     Args:
         samples: how many, spread evenly over the data set; 0 checks nothing.
         key: what errors call the data.
 
     Raises:
-        RecipeError: ids that are no class, or no labelled pixel at all; with the whole report and its suggestions.
+        RecipeError: ids that are no class, or no labeled pixel at all; with the whole report and its suggestions.
     """
     if samples == 0:
         return "label maps not checked"

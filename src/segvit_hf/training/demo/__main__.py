@@ -1,5 +1,4 @@
-"""
-`python -m segvit_hf.training.demo`: generate scenes, fine-tune on them, reload the model, segment held-out scenes,
+"""`python -m segvit_hf.training.demo`: generate scenes, fine-tune on them, reload the model, segment held-out scenes,
 draw them.
 
 Ends with status 1 if the mIoU on held-out scenes is below 0.8.
@@ -47,8 +46,7 @@ def make_data(folder: Path) -> dict[str, Path]:
 
 
 def finetune(data: dict[str, Path], output: Path, overrides: Sequence[str]) -> None:
-    """
-    Run `segvit-hf train`.
+    """Run `segvit-hf train`.
 
     Raises:
         subprocess.CalledProcessError: it failed.

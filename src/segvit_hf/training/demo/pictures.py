@@ -16,7 +16,7 @@ _ENLARGE, _MARGIN, _TITLE_HEIGHT = 3, 12, 30
 
 @dataclass(frozen=True)
 class PictureRow:
-    """``image`` uint8 (height, width, 3); ``prediction`` and ``truth`` class ids (height, width)."""
+    """`image` uint8 (height, width, 3); `prediction` and `truth` class ids (height, width)."""
 
     image: np.ndarray
     prediction: np.ndarray
@@ -25,7 +25,7 @@ class PictureRow:
 
 def draw_rows(rows: Sequence[PictureRow], path: Path) -> Path:
     """Draw one row per scene, enlarged, into a PNG file; returns its path."""
-    cells = [[_photo(row), _labelled(row, row.prediction), _labelled(row, row.truth)] for row in rows]
+    cells = [[_photo(row), _labeled(row, row.prediction), _labeled(row, row.truth)] for row in rows]
     widths = [max(line[column].width for line in cells) for column in range(len(TITLES))]
     heights = [max(cell.height for cell in line) for line in cells]
     size = (sum(widths) + _MARGIN * (len(widths) + 1), _TITLE_HEIGHT + sum(heights) + _MARGIN * (len(heights) + 1))
@@ -47,7 +47,7 @@ def _photo(row: PictureRow) -> Image.Image:
     return Image.fromarray(row.image).resize((width * _ENLARGE, height * _ENLARGE), Image.Resampling.LANCZOS)
 
 
-def _labelled(row: PictureRow, label_map: np.ndarray) -> Image.Image:
+def _labeled(row: PictureRow, label_map: np.ndarray) -> Image.Image:
     enlarged = label_map.repeat(_ENLARGE, axis=0).repeat(_ENLARGE, axis=1)
     names = dict(enumerate(CLASS_NAMES))
     return overlay(_photo(row), enlarged, names, PALETTE, alpha=0.65, legend_position="right")

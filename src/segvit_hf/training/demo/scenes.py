@@ -1,7 +1,6 @@
-"""
-Generated scenes with exact label maps: a meadow under a sky with houses, trees, a pond and balloons that overlap.
+"""Generated scenes with exact label maps: a meadow under a sky with houses, trees, a pond and balloons that overlap.
 
-Colours and textures vary from scene to scene and are shared between classes on purpose (blue skies and ponds, green
+Colors and textures vary from scene to scene and are shared between classes on purpose (blue skies and ponds, green
 meadows and trees, red roofs and balloons), so that a model has to look at texture, shape and place.
 """
 
@@ -18,7 +17,7 @@ PALETTE = ((135, 190, 235), (120, 180, 80), (170, 85, 60), (30, 95, 45), (40, 90
 
 @dataclass(frozen=True)
 class Scene:
-    """``image`` uint8 (height, width, 3) RGB; ``segmentation_map`` uint8 (height, width), ids of ``CLASS_NAMES``."""
+    """`image` uint8 (height, width, 3) RGB; `segmentation_map` uint8 (height, width), ids of `CLASS_NAMES`."""
 
     image: np.ndarray
     segmentation_map: np.ndarray
@@ -30,8 +29,7 @@ def make_scene(random: np.random.Generator, height: int = 128, width: int = 160)
 
 
 def write_scenes(folder: Path, seed: int, count: int) -> tuple[Path, Path]:
-    """
-    Write ``count`` scenes of slightly different sizes as PNG files.
+    """Write `count` scenes of slightly different sizes as PNG files.
 
     Returns:
         The folders of the images and of the annotations.
@@ -83,7 +81,7 @@ class _Painter:
         return self.random.uniform(low, high).astype(np.float32)
 
     def _noise(self, cell: int) -> np.ndarray:
-        """Smooth noise (height, width) in [-1, 1] with details of about ``cell`` pixels."""
+        """Smooth noise (height, width) in [-1, 1] with details of about `cell` pixels."""
         rows, columns = self.height // cell + 2, self.width // cell + 2
         coarse = Image.fromarray(self.random.uniform(-1, 1, (rows, columns)).astype(np.float32))
         fine = coarse.resize((columns * cell, rows * cell), Image.Resampling.BICUBIC)

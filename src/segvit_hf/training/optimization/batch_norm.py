@@ -7,9 +7,8 @@ from torch import nn
 from transformers import PreTrainedModel
 
 
-def synchronise_batch_norm(model: PreTrainedModel, num_processes: int, device: torch.device) -> None:
-    """
-    Makes a model's batch norms take their statistics over the pictures of all processes, in place.
+def synchronize_batch_norm(model: PreTrainedModel, num_processes: int, device: torch.device) -> None:
+    """Makes a model's batch norms take their statistics over the pictures of all processes, in place.
 
     The originals that have batch norm (SETR) were trained so, with one or two pictures a GPU. Nothing changes with one
     process, and none on the CPU, where torch has no such norm. Parameters, names and what is saved stay the same.
@@ -25,10 +24,9 @@ def synchronise_batch_norm(model: PreTrainedModel, num_processes: int, device: t
 
 @torch.no_grad()
 def share_running_statistics(model: PreTrainedModel, accelerator: Accelerator) -> None:
-    """
-    Gives all processes the running statistics of the first, whose model is saved (called by all of them).
+    """Gives all processes the running statistics of the first, whose model is saved (called by all of them).
 
-    Where batch norm is not synchronised (several processes on a CPU), every process has gathered its own.
+    Where batch norm is not synchronized (several processes on a CPU), every process has gathered its own.
 
     Args:
         model: Unwrapped.
@@ -41,4 +39,4 @@ def share_running_statistics(model: PreTrainedModel, accelerator: Accelerator) -
                 statistics.copy_(broadcast(statistics))
 
 
-__all__ = ["share_running_statistics", "synchronise_batch_norm"]
+__all__ = ["share_running_statistics", "synchronize_batch_norm"]

@@ -1,5 +1,4 @@
-"""
-Layer-wise learning-rate decay (Clark et al., 2020), by the names that every encoder of this package has.
+"""Layer-wise learning-rate decay (Clark et al., 2020), by the names that every encoder of this package has.
 
 Follows the optimizer constructor of BEiT's fine-tuning code, which ViT-Adapter (https://github.com/czczup/ViT-Adapter)
 shares.
@@ -15,14 +14,13 @@ _EMBEDDINGS = re.compile(r"^encoder\.embeddings\.")
 
 
 def layer_decay_multipliers(names: Iterable[str], recipe: LayerDecayRecipe) -> dict[str, float]:
-    """
-    ``name -> lr_multiplier``.
+    """`name -> lr_multiplier`.
 
     Args:
         names: Of all parameters of a model; the encoder's layers are counted from them.
 
     Raises:
-        ValueError: there are no ``encoder.layers``, or an expression of ``as_embeddings`` finds no parameter.
+        ValueError: there are no `encoder.layers`, or an expression of `as_embeddings` finds no parameter.
     """
     names = list(names)
     layers = {name: int(match[1]) for name in names if (match := _LAYER.search(name))}

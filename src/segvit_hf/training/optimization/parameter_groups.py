@@ -1,9 +1,8 @@
-"""
-Optimizer parameter groups from an ordered list of rules on parameter names; the first rule that matches decides.
+"""Optimizer parameter groups from an ordered list of rules on parameter names; the first rule that matches decides.
 Layer-wise learning-rate decay comes on top.
 
-The recipes use this to repeat the originals' groups exactly. mmcv tries its ``custom_keys`` longest first (equal
-lengths in alphabetical order), which for SegViT makes ``head`` win over ``norm`` and ``norm`` over ``ln``: the whole
+The recipes use this to repeat the originals' groups exactly. mmcv tries its `custom_keys` longest first (equal
+lengths in alphabetical order), which for SegViT makes `head` win over `norm` and `norm` over `ln`: the whole
 decode head, its layer norms included, learns ten times faster and decays.
 """
 
@@ -19,9 +18,8 @@ from segvit_hf.training.recipe_parsing import RecipeError
 
 
 def parameter_multipliers(names: Iterable[str], rules: Sequence[ParameterGroupRule]) -> dict[str, tuple[float, float]]:
-    """
-    ``name -> (lr_multiplier, weight_decay_multiplier)``; (1, 1) where no rule matches. Rules are searched for
-    (``re.search``) in the name, in order.
+    """`name -> (lr_multiplier, weight_decay_multiplier)`; (1, 1) where no rule matches. Rules are searched for
+    (`re.search`) in the name, in order.
 
     Raises:
         RecipeError: a rule decides no parameter at all (a misspelt name would otherwise pass unnoticed).
@@ -48,7 +46,7 @@ def parameter_multipliers(names: Iterable[str], rules: Sequence[ParameterGroupRu
 def optimizer_multipliers(
     parameters: Mapping[str, torch.Tensor], recipe: OptimizerRecipe
 ) -> dict[str, tuple[float, float]]:
-    """``name -> (lr_multiplier, weight_decay_multiplier)`` with everything that the recipe says about groups."""
+    """`name -> (lr_multiplier, weight_decay_multiplier)` with everything that the recipe says about groups."""
     multipliers = parameter_multipliers(parameters, recipe.parameter_groups)
     if recipe.layer_decay is not None:
         decays = layer_decay_multipliers(parameters, recipe.layer_decay)
@@ -61,8 +59,7 @@ def optimizer_multipliers(
 
 
 def build_parameter_groups(model: torch.nn.Module, recipe: OptimizerRecipe) -> list[dict[str, Any]]:
-    """
-    Groups for a torch optimizer: ``{"params", "lr", "weight_decay", "name"}``, one per distinct pair of multipliers in
+    """Groups for a torch optimizer: `{"params", "lr", "weight_decay", "name"}`, one per distinct pair of multipliers in
     the order of first appearance. Parameters that do not require gradients are left out.
     """
     parameters = {name: value for name, value in model.named_parameters() if value.requires_grad}
@@ -82,7 +79,7 @@ def build_parameter_groups(model: torch.nn.Module, recipe: OptimizerRecipe) -> l
 
 
 def build_optimizer(model: torch.nn.Module, recipe: OptimizerRecipe) -> torch.optim.Optimizer:
-    """AdamW or SGD over :func:`build_parameter_groups`."""
+    """AdamW or SGD over `build_parameter_groups`."""
     groups = build_parameter_groups(model, recipe)
     if recipe.name == "adamw":
         return torch.optim.AdamW(groups, lr=recipe.learning_rate, betas=recipe.betas, eps=recipe.epsilon)

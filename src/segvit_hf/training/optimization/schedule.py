@@ -1,7 +1,6 @@
-"""
-Learning-rate schedule: polynomial decay with linear warm-up, step by step.
+"""Learning-rate schedule: polynomial decay with linear warm-up, step by step.
 
-Same arithmetic as mmcv's ``PolyLrUpdaterHook`` (``by_epoch=False``), which every original recipe here uses: the
+Same arithmetic as mmcv's `PolyLrUpdaterHook` (`by_epoch=False`), which every original recipe here uses: the
 warm-up scales the already decaying rate, and the minimum is one absolute value for all parameter groups.
 """
 
@@ -15,11 +14,10 @@ from segvit_hf.training.recipe import ScheduleRecipe
 
 
 def poly_learning_rate(step: int, base_learning_rate: float, schedule: ScheduleRecipe) -> float:
-    """
-    Learning rate of the (0-based) optimizer step ``step``.
+    """Learning rate of the (0-based) optimizer step `step`.
 
-    ``regular(step) = (base - minimum) * (1 - step / max_steps) ** power + minimum``; while ``step < warmup_steps`` it
-    is multiplied by ``1 - (1 - step / warmup_steps) * (1 - warmup_ratio)``. From ``max_steps`` on it is the minimum.
+    `regular(step) = (base - minimum) * (1 - step / max_steps) ** power + minimum`; while `step < warmup_steps` it
+    is multiplied by `1 - (1 - step / warmup_steps) * (1 - warmup_ratio)`. From `max_steps` on it is the minimum.
     """
     progress = min(step / schedule.max_steps, 1.0)
     minimum = schedule.minimum_learning_rate
@@ -30,11 +28,10 @@ def poly_learning_rate(step: int, base_learning_rate: float, schedule: ScheduleR
 
 
 def build_scheduler(optimizer: Optimizer, schedule: ScheduleRecipe, completed_steps: int = 0) -> LambdaLR:
-    """
-    The schedule as a ``LambdaLR`` that is to be stepped once after every optimizer step.
+    """The schedule as a `LambdaLR` that is to be stepped once after every optimizer step.
 
     Args:
-        optimizer: its groups' ``initial_lr`` (set here from ``lr`` if absent) are the base rates.
+        optimizer: its groups' `initial_lr` (set here from `lr` if absent) are the base rates.
         completed_steps: optimizer steps already taken (after a resume); the rate is a function of the step alone, so a
             scheduler has no other state to save.
     """
