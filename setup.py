@@ -6,7 +6,7 @@ The rest is in pyproject.toml, which can find packages or name them, but not bot
 from setuptools import find_packages, setup
 
 DATA_FOLDERS = {
-    "segvit_hf.conversion.presets": "conversion/presets",
+    "segvit_hf.presets_data": "conversion/presets",
     "segvit_hf.training.recipes": "training/recipes",
 }
 

@@ -20,6 +20,7 @@ from segvit_hf.models.vit_adapter.image_processing_vit_adapter import (
     VitAdapterImageProcessorPil,
 )
 from segvit_hf.models.vit_adapter.modeling_vit_adapter import VitAdapterBackbone, VitAdapterForSemanticSegmentation
+from segvit_hf.presets import create_model, get_preset, list_presets
 from segvit_hf.registration import add_remote_code, register_architectures
 
 __version__ = "0.1.0"
@@ -45,5 +46,8 @@ __all__ = [
     "VitAdapterImageProcessor",
     "VitAdapterImageProcessorPil",
     "add_remote_code",
+    "create_model",
+    "get_preset",
+    "list_presets",
     "segment",
 ]
