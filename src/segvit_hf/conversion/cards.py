@@ -1,6 +1,6 @@
-"""Writes model cards: one per released checkpoint, from the table, and one for checkpoints of a user's own.
+"""Writes model cards: one per preset, and one for checkpoints of a user's own.
 
-`python -m segvit_hf.conversion.cards --output model_cards` writes the cards of the table again.
+`python -m segvit_hf.conversion.cards --output model_cards` writes the cards of all presets again.
 """
 
 import argparse
@@ -11,8 +11,9 @@ from typing import Any
 
 import yaml
 
-from segvit_hf.conversion.released_checkpoint import Publication, ReleasedCheckpoint, published
-from segvit_hf.conversion.released_checkpoints import RELEASED_CHECKPOINTS
+from segvit_hf.conversion.checkpoint_tables import format_mean_iou
+from segvit_hf.files import write_text
+from segvit_hf.presets import Preset, Publication, get_preset, list_presets
 
 _LIMITS = """\
 ## Limits
@@ -59,87 +60,110 @@ label_map = segvit_hf.segment(model, image_processor, Image.open("photo.jpg"))  
 """
 
 
-def released_model_card(checkpoint: ReleasedCheckpoint, conversion: str = "", folder: str | None = None) -> str:
-    """The card of a released checkpoint.
+def released_model_card(preset: Preset, conversion: str = "", folder: str | None = None) -> str:
+    """The card of a released model.
 
     Args:
-        checkpoint: A line of the table.
+        preset: The model.
         conversion: A paragraph about one conversion, or nothing.
         folder: Where the converted model is; the preset's name by default.
 
     Returns:
         Markdown with YAML metadata.
     """
-    publication = checkpoint.publication
+    publication = preset.publication
     metadata = {
         **_license_metadata(publication),
         "library_name": "transformers",
         "pipeline_tag": "image-segmentation",
-        **({"base_model": checkpoint.repository} if checkpoint.is_on_the_hub else {}),
-        "datasets": [checkpoint.dataset_id],
-        "tags": ["segvit_hf", checkpoint.family, "semantic-segmentation", "vision"],
+        **({"base_model": preset.repository} if preset.is_on_the_hub else {}),
+        "datasets": [preset.data_set.hub_id],
+        "tags": ["segvit_hf", preset.family, "semantic-segmentation", "vision"],
     }
     summary = (
-        f"{checkpoint.description}, trained on {checkpoint.dataset_name} by "
-        f"{publication.trained_by or 'the authors of'} *{publication.title}* "
+        f"{preset.title}, trained on {preset.data_set.title} by {publication.trained_by} *{publication.title}* "
         f"([paper]({publication.paper}), [code]({publication.code})), for use with Hugging Face transformers. "
-        + _origin_of_the_weights(checkpoint)
+        + _origin_of_the_weights(preset)
     )
-    details = [
-        "## Results\n",
-        "| data set | classes | mIoU, single scale | mIoU, multi-scale + flip |",
-        "|---|---|---|---|",
-        f"| {checkpoint.dataset_name} | {checkpoint.num_labels} | {published(checkpoint.miou_single_scale)} | "
-        f"{published(checkpoint.miou_multi_scale)} |",
-        "",
-        "As published by the authors in percent, not measured again with this conversion. Larger images are run in "
-        f"windows of {checkpoint.crop}x{checkpoint.crop} pixels, {checkpoint.stride} apart.",
-        *(["", checkpoint.note] if checkpoint.note else []),
-        "",
-        "## Conversion\n",
-        conversion or _how_to_convert(checkpoint),
-        "",
-    ]
     return _front_matter(metadata) + _TEMPLATE.format(
-        title=f"{checkpoint.description}, {checkpoint.dataset_name}",
+        title=f"{preset.title}, {preset.data_set.title}",
         summary=summary,
-        folder=folder or checkpoint.name,
-        details="\n".join(details),
+        folder=folder or preset.name,
+        details=_details(preset, conversion or _how_to_convert(preset)),
         limits=_LIMITS,
         license=f"{publication.license_text} [License text]({publication.license_link}).",
         citation=publication.citation,
     )
 
 
-def _origin_of_the_weights(checkpoint: ReleasedCheckpoint) -> str:
-    if not checkpoint.is_released:
+def _details(preset: Preset, conversion: str) -> str:
+    single_scale, multi_scale = map(format_mean_iou, preset.mean_iou)
+    notes = [*_multi_scale_note(preset), *_release_note(preset), *filter(None, [preset.note])]
+    lines = [
+        "## Results\n",
+        "| data set | classes | mIoU, single scale | mIoU, multi-scale + flip |",
+        "|---|---|---|---|",
+        f"| {preset.data_set.title} | {preset.num_labels} | {single_scale} | {multi_scale} |",
+        "",
+        "As published by the authors in percent, not measured again with this conversion. Larger images are run in "
+        f"windows of {preset.crop}x{preset.crop} pixels, {preset.stride} apart.",
+        *(["", " ".join(notes)] if notes else []),
+        "",
+        "## Conversion\n",
+        conversion,
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _multi_scale_note(preset: Preset) -> list[str]:
+    if preset.multi_scale is None:
+        return []
+    short_edge = preset.image_processor["multi_scale_minimum_short_edge"]
+    return [
+        f"Multi-scale protocol of the authors: scales {', '.join(map(str, preset.multi_scale))} with flip; the short "
+        f"side is then never below {short_edge} pixels, and the long side not capped."
+    ]
+
+
+def _release_note(preset: Preset) -> list[str]:
+    if preset.released:
+        return []
+    return [
+        "The authors published the configuration and the numbers of this model, but not its weights: the preset "
+        "converts a file of your own that was trained with the configuration."
+    ]
+
+
+def _origin_of_the_weights(preset: Preset) -> str:
+    if not preset.released:
         return "The weights were not released."
-    if checkpoint.page is not None:
+    if preset.page is not None:
         return (
-            f"The weights are those that [its authors link]({checkpoint.page}): only their names and the file format "
+            f"The weights are those that [its authors link]({preset.page}): only their names and the file format "
             "differ."
         )
-    place = f"in the folder {checkpoint.base_url}"
-    if checkpoint.is_on_the_hub:
-        place = f"in the Hub repository [{checkpoint.repository}](https://huggingface.co/{checkpoint.repository})"
-    return f"The weights are those of `{checkpoint.file_name}` {place}: only their names and the file format differ."
+    place = f"at {preset.base_url}"
+    if preset.is_on_the_hub:
+        place = f"in the Hub repository [{preset.repository}](https://huggingface.co/{preset.repository})"
+    return f"The weights are those of `{preset.file}` {place}: only their names and the file format differ."
 
 
-def _how_to_convert(checkpoint: ReleasedCheckpoint) -> str:
-    command = f"segvit-hf convert {checkpoint.name}"
-    file_name = checkpoint.file_name.rsplit("/", 1)[-1]
-    commands = f"{command} {file_name} --output {checkpoint.name}\n"
-    if not checkpoint.is_released:
+def _how_to_convert(preset: Preset) -> str:
+    command = f"segvit-hf convert {preset.name}"
+    file_name = preset.file.rsplit("/", 1)[-1]
+    commands = f"{command} {file_name} --output {preset.name}\n"
+    if not preset.released:
         advice = "give\nthe path of a file that was trained with the authors' configuration"
-    elif checkpoint.page is not None:
-        advice = f"download\nthe file by hand from [its page]({checkpoint.page}) and give its path"
+    elif preset.page is not None:
+        advice = f"download\nthe file by hand from [its page]({preset.page}) and give its path"
     else:
-        commands = f"{command} --output {checkpoint.name}\n{commands}"
-        place = "from the Hub" if checkpoint.is_on_the_hub else "from there"
+        commands = f"{command} --output {preset.name}\n{commands}"
+        place = "from the Hub" if preset.is_on_the_hub else "from there"
         advice = f"the\nfile is fetched {place}, or give its path"
-    reason = "" if _is_free(checkpoint.publication) else ", because of their license"
+    reason = "" if _is_free(preset.publication) else ", because of their license"
     advice = f"Convert them on your own machine; {advice}"
-    return f"The weights are not distributed here{reason}. {advice}:\n\n``bash\n{commands}``"
+    return f"The weights are not distributed here{reason}. {advice}:\n\n```bash\n{commands}```"
 
 
 def _is_free(publication: Publication) -> bool:
@@ -173,7 +197,7 @@ def own_model_card(family: str, file_name: str, conversion: str, folder: str) ->
         details=f"## Conversion\n\n{conversion}\n",
         limits=_LIMITS,
         license="Not known to the conversion: the terms of the original weights apply. State them before sharing.",
-        citation=next(c.publication.citation for c in RELEASED_CHECKPOINTS if c.family == family),
+        citation=next(p.publication.citation for p in map(get_preset, list_presets()) if p.family == family),
     )
 
 
@@ -193,16 +217,11 @@ def conversion_summary(report: Mapping[str, str], provenance: Mapping[str, Any])
 
 
 def write_model_cards(folder: Path) -> list[Path]:
-    """Writes `<preset>.md` for every released checkpoint; returns the files."""
-    folder.mkdir(parents=True, exist_ok=True)
-    files = []
-    for checkpoint in RELEASED_CHECKPOINTS:
-        file = folder / f"{checkpoint.name}.md"
-        temporary = file.with_name(f".{file.name}.tmp")
-        temporary.write_text(released_model_card(checkpoint), encoding="utf-8")
-        temporary.replace(file)
-        files.append(file)
-    return files
+    """Writes `<preset>.md` for every preset; returns the files."""
+    files = {folder / f"{name}.md": released_model_card(get_preset(name)) for name in list_presets()}
+    for file, card in files.items():
+        write_text(file, card)
+    return list(files)
 
 
 def _front_matter(metadata: Mapping[str, Any]) -> str:

@@ -9,45 +9,45 @@ import torch
 from huggingface_hub import hf_hub_download
 
 from segvit_hf.conversion.errors import ConversionError
-from segvit_hf.conversion.released_checkpoint import ReleasedCheckpoint
 from segvit_hf.conversion.segmenter.original import VARIANT_FILE
+from segvit_hf.presets import Preset
 
 _CHECKPOINT_FILE = "checkpoint.pth"
 
 
-def fetch_released_file(checkpoint: ReleasedCheckpoint, revision: str | None = None) -> Path:
+def fetch_released_file(preset: Preset, revision: str | None = None) -> Path:
     """The file of a preset, from a cache or downloaded into it.
 
     Args:
-        checkpoint: The preset.
+        preset: The released model.
         revision: Branch, tag or commit of a Hub repository; the default branch when `None`.
 
     Raises:
         ConversionError: If it cannot be fetched; names the file and where to get it by hand.
     """
-    if not checkpoint.is_released:
+    if not preset.released:
         raise ConversionError(
-            f"The weights of {checkpoint.name} were never released. The preset converts a file of your own that was "
-            f"trained with the authors' configuration:\n  segvit-hf convert {checkpoint.name} FILE --output DIR"
+            f"The weights of {preset.name} were never released. The preset converts a file of your own that was "
+            f"trained with the authors' configuration:\n  segvit-hf convert {preset.name} FILE --output DIR"
         )
-    if checkpoint.page is not None:
+    if preset.page is not None:
         raise ConversionError(
-            f"{checkpoint.name} cannot be fetched by a program. Download it by hand from {checkpoint.page} and run\n"
-            f"  segvit-hf convert {checkpoint.name} FILE --output DIR"
+            f"{preset.name} cannot be fetched by a program. Download it by hand from {preset.page} and run\n"
+            f"  segvit-hf convert {preset.name} FILE --output DIR"
         )
-    where = f"the Hub repository {checkpoint.repository}"
+    where = f"the Hub repository {preset.repository}"
     try:
-        if checkpoint.is_on_the_hub:
-            return Path(hf_hub_download(checkpoint.repository, checkpoint.file_name, revision=revision))
-        where = urllib.parse.urlsplit(checkpoint.base_url or "").netloc
-        return fetch_checkpoint(f"{checkpoint.base_url}/{checkpoint.file_name}")
+        if preset.is_on_the_hub:
+            return Path(hf_hub_download(preset.repository, preset.file, revision=revision))
+        where = urllib.parse.urlsplit(preset.base_url or "").netloc
+        return fetch_checkpoint(f"{preset.base_url}/{preset.file}")
     except Exception as error:  # which HTTP library raises depends on the version of huggingface_hub
         reason = " ".join(str(error).split())[:300] or type(error).__name__
-        file_name = checkpoint.file_name.rsplit("/", 1)[-1]
+        file_name = preset.file.rsplit("/", 1)[-1]
         raise ConversionError(
-            f"{checkpoint.file_name} could not be fetched from {where} ({reason}).\n"
-            f"Download it by hand from {checkpoint.url} and run\n"
-            f"  segvit-hf convert {checkpoint.name} {file_name} --output DIR"
+            f"{preset.file} could not be fetched from {where} ({reason}).\n"
+            f"Download it by hand from {preset.url} and run\n"
+            f"  segvit-hf convert {preset.name} {file_name} --output DIR"
         ) from error
 
 
