@@ -2,7 +2,6 @@
 
 import argparse
 import difflib
-import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from segvit_hf.conversion.convert import FAMILIES, convert_checkpoint
 from segvit_hf.conversion.errors import ConversionError
 from segvit_hf.conversion.export import check_output_folder, describe_file, export_checkpoint
 from segvit_hf.conversion.reading.download import fetch_checkpoint, fetch_released_file, is_url
-from segvit_hf.conversion.reading.plain_yaml import read_plain_yaml
+from segvit_hf.conversion.reading.original_configuration import read_original_configuration
 from segvit_hf.conversion.reading.recognition import recognize_family
 from segvit_hf.conversion.reading.safe_loading import LoadedCheckpoint, load_checkpoint_file
 from segvit_hf.conversion.released_checkpoint import published
@@ -36,13 +35,6 @@ Convert released weights to a folder with model.safetensors, config.json, prepro
   segvit-hf convert --list
 
 Files are loaded safely: nothing in them is ever executed."""
-
-_PYTHON_CONFIG_ADVICE = """\
-{path}: expected JSON. A configuration in Python would have to be executed, which this program never does.
-Where mmcv is installed, write it as JSON:
-  python -c "import json, mmcv; c = mmcv.Config.fromfile('{path}'); \
-print(json.dumps(dict(model=c.model, test_cfg=c.get('test_cfg'), test_pipeline=c.test_pipeline)))" > original.json
-and add "classes": [names in the order of their ids]."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -185,27 +177,6 @@ def _layout(arguments: argparse.Namespace, loaded: LoadedCheckpoint, family: str
     return found
 
 
-def read_original_configuration(path: Path) -> dict[str, Any]:
-    """An original configuration written as JSON, or as YAML of plain values.
-
-    Raises:
-        ConversionError: If the file is missing, neither (a Python configuration is never executed), or no object.
-    """
-    if path.suffix in (".yml", ".yaml"):
-        return read_plain_yaml(path)
-    if path.suffix == ".py":
-        raise ConversionError(_PYTHON_CONFIG_ADVICE.format(path=path))
-    try:
-        original = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise ConversionError(f"{path}: no such file.") from error
-    except ValueError as error:
-        raise ConversionError(f"{path}: expected JSON ({error}).") from error
-    if not isinstance(original, dict):
-        raise ConversionError(f"{path}: expected a JSON object with the key 'model', found {type(original).__name__}.")
-    return original
-
-
 def _load(path: Path) -> LoadedCheckpoint:
     loaded = load_checkpoint_file(path)
     if loaded.ignored:
@@ -249,4 +220,4 @@ def _note(text: str) -> None:
     print(text, file=sys.stderr)
 
 
-__all__ = ["add_arguments", "read_original_configuration", "released_checkpoints_table", "run"]
+__all__ = ["add_arguments", "released_checkpoints_table", "run"]
