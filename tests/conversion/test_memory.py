@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from segvit_hf.conversion.convert import FAMILIES, expected_shapes
+from segvit_hf.conversion.convert import expected_shapes
+from segvit_hf.conversion.families import FAMILIES
 from segvit_hf.conversion.key_mapping import original_name
 from segvit_hf.conversion.released_checkpoints import get_released_checkpoint
 
@@ -36,10 +37,11 @@ print("peak", peak() - before)
 def test_peak_memory_stays_below_twice_the_weights(tmp_path: Path) -> None:
     original = get_released_checkpoint("segvit-vit-b-ade20k").original
     original["model"]["backbone"].update(num_layers=3, out_indices=[0, 1, 2])
-    plan = FAMILIES["segvit"].plan_conversion({}, original)
+    config = FAMILIES["segvit"].config_from_original(original)
+    rules = FAMILIES["segvit"].rules(config)
     weights: dict[str, torch.Tensor] = {}
-    for name, shape in expected_shapes(plan).items():
-        key = original_name(name, plan.rules)
+    for name, shape in expected_shapes(config).items():
+        key = original_name(name, rules)
         assert key is not None, name
         weights[key] = torch.full(shape, 0.5)
     size = sum(weight.nbytes for weight in weights.values())

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from segvit_hf.conversion.convert import FAMILIES, convert_checkpoint, expected_shapes
+from segvit_hf.conversion.convert import convert_checkpoint, expected_shapes, match_weights
 from segvit_hf.conversion.errors import ConversionError
-from segvit_hf.conversion.key_mapping import match_keys
+from segvit_hf.conversion.families import FAMILIES
 from segvit_hf.conversion.released_checkpoints import (
     ReleasedCheckpoint,
     get_released_checkpoint,
@@ -42,21 +42,23 @@ def test_the_presets_configuration_is_the_originals(name: str) -> None:
     assert_is_part_of(preset.build_original()["model"], case.arch, "model")
     assert preset.build_original()["test_pipeline"] == case.meta["test_pipeline"]
     # What the preset leaves to defaults must have the value of the resolved configuration.
-    ours = FAMILIES["segvit"].plan_conversion({}, preset.original)
     labels = {key: preset.original[key] for key in ("classes", "palette", "reduce_zero_label")}
     reference = {"model": case.arch, "test_pipeline": case.meta["test_pipeline"], **labels}
-    theirs = FAMILIES["segvit"].plan_conversion({}, reference)
-    assert ours.config.to_dict() == theirs.config.to_dict()
-    assert ours.image_processor.to_dict() == theirs.image_processor.to_dict()
+    ours, theirs = (FAMILIES["segvit"].config_from_original(original) for original in (preset.original, reference))
+    assert ours.to_dict() == theirs.to_dict()
+    ours, theirs = (
+        FAMILIES["segvit"].image_processor_from_original(original) for original in (preset.original, reference)
+    )
+    assert ours.to_dict() == theirs.to_dict()
 
 
 @pytest.mark.parametrize("name", MANIFESTS)
 def test_every_entry_of_a_released_file_is_used_or_dropped_with_a_reason(name: str) -> None:
     case = load_case("segvit", name)
     state_dict = case.meta_state_dict()
-    plan = FAMILIES["segvit"].plan_conversion(state_dict, preset_of(case).original)
-    shapes = expected_shapes(plan)
-    match = match_keys(state_dict, shapes, plan.rules, model_name=name)
+    config = FAMILIES["segvit"].config_from_original(preset_of(case).original)
+    shapes = expected_shapes(config)
+    _, match = match_weights(state_dict, config)
     assert set(match.report) == set(state_dict)
     assert set(match.sources) == set(shapes)
     dropped = {key for key, value in match.report.items() if value.startswith("dropped: ")}

@@ -3,14 +3,15 @@
 import pytest
 import torch
 
-from segvit_hf.conversion.convert import FAMILIES, convert_checkpoint, expected_shapes
-from segvit_hf.conversion.key_mapping import match_keys
+from segvit_hf.conversion.convert import convert_checkpoint, expected_shapes, match_weights
+from segvit_hf.conversion.families import FAMILIES
 from segvit_hf.conversion.released_checkpoints import RELEASED_CHECKPOINTS, ReleasedCheckpoint
 from segvit_hf.conversion.released_segmenter import SEGMENTER_CHECKPOINTS
 from segvit_hf.conversion.released_segmenter_mmseg import SEGMENTER_MMSEG_CHECKPOINTS
 from segvit_hf.data.label_sets import get_label_set
 from tests.reference import case_names, load_case
 
+SEGMENTER = FAMILIES["segmenter"]
 # What the repository's configuration would give for the Cityscapes file, which has one decoder layer instead.
 COUNTER_EXAMPLE = "full-seg-l-mask-16-cityscapes-2layers"
 MANIFESTS = [name for name in case_names("segmenter", "full-*") if name != COUNTER_EXAMPLE]
@@ -33,23 +34,25 @@ def test_the_nine_released_files_have_presets_named_like_their_manifests() -> No
 @pytest.mark.parametrize("name", MANIFESTS)
 def test_the_presets_configuration_is_that_of_the_variant(name: str) -> None:
     variant, preset = load_case("segmenter", name).meta["variant"], preset_of(name)
-    ours = FAMILIES["segmenter"].plan_conversion({}, preset.original)
-    theirs = FAMILIES["segmenter"].plan_conversion({}, variant)
-    assert ours.config.to_dict() == theirs.config.to_dict()
-    assert ours.image_processor.to_dict() == theirs.image_processor.to_dict()
+    processors = [
+        SEGMENTER.image_processor_from_original(original).to_dict() for original in (preset.original, variant)
+    ]
+    assert processors[0] == processors[1]
+    config = SEGMENTER.config_from_original(preset.original)
+    assert config.to_dict() == SEGMENTER.config_from_original(variant).to_dict()
     window = variant["inference_kwargs"]
-    assert ours.config.sliding_window["crop_size"] == [window["window_size"]] * 2 == [preset.crop] * 2
-    assert ours.config.sliding_window["stride"] == [window["window_stride"]] * 2 == [preset.stride] * 2
-    assert ours.config.id2label == get_label_set(preset.label_set).id2label
+    assert config.sliding_window["crop_size"] == [window["window_size"]] * 2 == [preset.crop] * 2
+    assert config.sliding_window["stride"] == [window["window_stride"]] * 2 == [preset.stride] * 2
+    assert config.id2label == get_label_set(preset.label_set).id2label
 
 
 @pytest.mark.parametrize("name", [*MANIFESTS, COUNTER_EXAMPLE])
 def test_every_entry_of_a_released_file_is_used_or_dropped_with_a_reason(name: str) -> None:
     case = load_case("segmenter", name)
     state_dict = case.meta_state_dict()
-    plan = FAMILIES["segmenter"].plan_conversion(state_dict, case.meta["variant"])
-    shapes = expected_shapes(plan)
-    match = match_keys(state_dict, shapes, plan.rules, model_name=name)
+    config = SEGMENTER.config_from_original(case.meta["variant"], state_dict)
+    shapes = expected_shapes(config)
+    _, match = match_weights(state_dict, config)
     assert set(match.report) == set(state_dict)
     assert set(match.sources) == set(shapes)
     dropped = {key: value for key, value in match.report.items() if value.startswith("dropped: ")}
@@ -63,8 +66,8 @@ def test_the_number_of_decoder_layers_is_read_from_the_file() -> None:
     one_layer = load_case("segmenter", "full-seg-l-mask-16-cityscapes")
     two_layers = load_case("segmenter", COUNTER_EXAMPLE)
     for case, count in ((one_layer, 1), (two_layers, 2)):
-        plan = FAMILIES["segmenter"].plan_conversion(case.meta_state_dict(), two_layers.meta["variant"])
-        assert plan.config.decoder_num_layers == count
+        config = SEGMENTER.config_from_original(two_layers.meta["variant"], case.meta_state_dict())
+        assert config.decoder_num_layers == count
 
 
 @pytest.mark.parametrize("name", ["full-seg-t-mask-16-ade20k", "full-seg-b-deit-linear-16-ade20k"])
@@ -84,18 +87,18 @@ def test_a_full_size_file_converts_to_a_labeled_model(name: str) -> None:
 
 
 def test_pascal_context_has_the_class_order_of_segmenters_data() -> None:
-    config = FAMILIES["segmenter"].plan_conversion({}, preset_of("full-seg-l-mask-16-pcontext").original).config
+    config = SEGMENTER.config_from_original(preset_of("full-seg-l-mask-16-pcontext").original)
     assert [config.id2label[index] for index in (0, 1, 2, 15)] == ["background", "aeroplane", "bicycle", "person"]
 
 
 @pytest.mark.parametrize("checkpoint", SEGMENTER_MMSEG_CHECKPOINTS, ids=lambda checkpoint: checkpoint.name)
 def test_the_presets_of_mmsegmentation_make_models(checkpoint: ReleasedCheckpoint) -> None:
-    plan = FAMILIES["segmenter"].plan_conversion({}, checkpoint.original)
-    assert plan.config.num_labels == 150
-    assert plan.config.layer_norm_eps == 1e-6
-    assert not plan.config.crop_padded_logits
-    assert plan.image_processor.do_resize
+    config = SEGMENTER.config_from_original(checkpoint.original)
+    assert config.num_labels == 150
+    assert config.layer_norm_eps == 1e-6
+    assert not config.crop_padded_logits
+    assert SEGMENTER.image_processor_from_original(checkpoint.original).do_resize
     if checkpoint.same_model_as is not None:
         (sibling,) = [other for other in SEGMENTER_CHECKPOINTS if other.name == checkpoint.same_model_as]
-        original = FAMILIES["segmenter"].plan_conversion({}, sibling.original)
-        assert expected_shapes(original) == expected_shapes(plan)
+        original = SEGMENTER.config_from_original(sibling.original)
+        assert expected_shapes(original) == expected_shapes(config)

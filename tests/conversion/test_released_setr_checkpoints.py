@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from segvit_hf.conversion import convert_checkpoint
-from segvit_hf.conversion.convert import FAMILIES, expected_shapes
+from segvit_hf.conversion.convert import expected_shapes, match_weights
 from segvit_hf.conversion.errors import ConversionError
-from segvit_hf.conversion.key_mapping import match_keys
+from segvit_hf.conversion.families import FAMILIES
 from segvit_hf.conversion.reading.download import fetch_released_file
 from segvit_hf.conversion.released_checkpoints import RELEASED_CHECKPOINTS, ReleasedCheckpoint, get_released_checkpoint
 from segvit_hf.data.label_sets import get_label_set
@@ -49,18 +49,18 @@ def test_the_presets_configuration_is_the_originals(name: str, row: dict[str, An
     assert preset.url == row["link"]
     assert preset.is_released == (row["link"] is not None)
     # What the preset leaves to defaults must have the value of the resolved configuration.
-    ours = FAMILIES["setr"].plan_conversion({}, preset.original)
-    theirs = FAMILIES["setr"].plan_conversion({}, {**preset.original, "model": case.arch})
-    assert ours.config.to_dict() == theirs.config.to_dict()
+    ours = FAMILIES["setr"].config_from_original(preset.original)
+    theirs = FAMILIES["setr"].config_from_original({**preset.original, "model": case.arch})
+    assert ours.to_dict() == theirs.to_dict()
 
 
 @pytest.mark.parametrize("name", MANIFESTS)
 def test_every_entry_of_a_released_file_is_used_or_dropped_with_a_reason(name: str) -> None:
     case = load_case("setr", name)
     state_dict = case.meta_state_dict()
-    plan = FAMILIES["setr"].plan_conversion(state_dict, preset_of(case.meta["released"][0]).original)
-    shapes = expected_shapes(plan)
-    match = match_keys(state_dict, shapes, plan.rules, model_name=name)
+    config = FAMILIES["setr"].config_from_original(preset_of(case.meta["released"][0]).original)
+    shapes = expected_shapes(config)
+    _, match = match_weights(state_dict, config)
     assert set(match.report) == set(state_dict)
     assert set(match.sources) == set(shapes)
     dropped = {key for key, value in match.report.items() if value.startswith("dropped: ")}
@@ -71,40 +71,40 @@ def test_every_entry_of_a_released_file_is_used_or_dropped_with_a_reason(name: s
 
 @pytest.mark.parametrize("preset", ORIGINAL_PRESETS, ids=lambda preset: preset.name)
 def test_windows_and_resizes_are_those_of_the_data_set(preset: ReleasedCheckpoint) -> None:
-    plan = FAMILIES["setr"].plan_conversion({}, preset.original)
+    config = FAMILIES["setr"].config_from_original(preset.original)
+    processor = FAMILIES["setr"].image_processor_from_original(preset.original)
     crop, stride, portrait, single_scale, scaled_down = {
         "cityscapes": (768, 512, (1024, 2048), (1025, 2049), (768, 1536)),
         "ade20k": (512, 341, (683, 512), (683, 512), (683, 512)),
         "pascal_context": (480, 320, (375, 500), (520, 693), (480, 640)),
     }[preset.label_set]
-    assert plan.config.sliding_window == {"crop_size": [crop, crop], "stride": [stride, stride]}
-    assert plan.config.image_size == crop
-    processor = plan.image_processor
+    assert config.sliding_window == {"crop_size": [crop, crop], "stride": [stride, stride]}
+    assert config.image_size == crop
     assert processor.get_input_geometry(*portrait).network_input == single_scale
     assert processor.for_several_views().get_input_geometry(*portrait, 0.5).network_input == scaled_down
     assert list(processor.image_mean) == [0.485, 0.456, 0.406]
     assert processor.do_reduce_labels == (preset.label_set == "ade20k")
-    assert plan.config.id2label == get_label_set(preset.label_set).id2label
+    assert config.id2label == get_label_set(preset.label_set).id2label
 
 
 def test_the_multi_scale_protocol_does_not_cap_the_long_side() -> None:
     preset = get_released_checkpoint("setr-pup-vit-l-cityscapes-80k")
-    processor = FAMILIES["setr"].plan_conversion({}, preset.original).image_processor
+    processor = FAMILIES["setr"].image_processor_from_original(preset.original)
     assert processor.get_input_geometry(1024, 2048).network_input == (1025, 2049)
     assert processor.for_several_views().get_input_geometry(1024, 2048).network_input == (1025, 2050)
 
 
 @pytest.mark.parametrize("preset", ZOO_PRESETS, ids=lambda preset: preset.name)
 def test_presets_of_mmsegmentations_zoo_describe_a_model(preset: ReleasedCheckpoint) -> None:
-    plan = FAMILIES["setr"].plan_conversion({}, preset.original)
-    shapes = expected_shapes(plan)
-    assert plan.config.num_labels == preset.num_labels
-    assert plan.config.classifier_dropout == 0
+    config = FAMILIES["setr"].config_from_original(preset.original)
+    shapes = expected_shapes(config)
+    assert config.num_labels == preset.num_labels
+    assert config.classifier_dropout == 0
     assert not any(name.endswith("convolution.bias") for name in shapes)
     assert preset.url is not None
     assert preset.url.endswith(".pth")
     assert get_released_checkpoint(str(preset.same_model_as)).layout == "original"
-    assert len(plan.config.auxiliary_in_indices) == (4 if plan.config.decoder_type == "mla" else 3)
+    assert len(config.auxiliary_in_indices) == (4 if config.decoder_type == "mla" else 3)
 
 
 def test_a_full_size_file_converts_to_a_labeled_model() -> None:

@@ -145,7 +145,7 @@ def test_originals_of_another_form_are_refused(original: Any) -> None:
 
 def test_the_class_count_is_read_from_the_weights() -> None:
     loss = {**load_case("segvit", "tiny-atm3").arch["decode_head"]["loss_decode"], "num_classes": 8}
-    message = r"The configuration has 8 classes .* the weights have 7 \(rows of decode_head\.q\.weight\)"
+    message = "The configuration has 8 classes, the weights have 7"
     with pytest.raises(ConversionError, match=message):
         convert(decode_head__num_classes=8, decode_head__loss_decode=loss)
 
@@ -189,7 +189,7 @@ def test_deeper_weights_than_the_configuration_are_unexpected() -> None:
 
 @pytest.mark.parametrize(("weights", "configuration"), [("tiny-atm3", "tiny-tpn"), ("tiny-tpn", "tiny-atm3")])
 def test_shrunk_weights_and_others_are_not_mixed_up(weights: str, configuration: str) -> None:
-    with pytest.raises(ConversionError, match=r"Shrunk \(TPNATMHead\)"):
+    with pytest.raises(ConversionError, match=r"head is .*TPNATMHead \(Shrunk\)"):
         convert_checkpoint(
             "segvit", load_case("segvit", weights).state_dict(), {"model": load_case("segvit", configuration).arch}
         )

@@ -18,7 +18,8 @@ import torch.nn.functional as F
 from segvit_hf import SetrForSemanticSegmentation
 from segvit_hf.cli import convert as command
 from segvit_hf.conversion import ConversionError, convert_checkpoint
-from segvit_hf.conversion.convert import FAMILIES, expected_shapes
+from segvit_hf.conversion.convert import expected_shapes
+from segvit_hf.conversion.families import FAMILIES
 from segvit_hf.conversion.key_mapping import original_name
 from segvit_hf.conversion.released_checkpoints import get_released_checkpoint, preset_for_layout
 from segvit_hf.conversion.released_setr import CITYSCAPES, SetrData
@@ -42,14 +43,15 @@ def small_model(decoder: str, data: SetrData = SMALL) -> dict[str, Any]:
 
 def random_weights(model: dict[str, Any]) -> Weights:
     """A state dict with the names of the zoo."""
-    plan = FAMILIES["setr"].plan_conversion({}, {"model": model})
+    config = FAMILIES["setr"].config_from_original({"model": model})
+    rules = FAMILIES["setr"].rules(config, "mmseg")
     generator = torch.Generator().manual_seed(0)
     weights = {}
-    for name, shape in expected_shapes(plan).items():
+    for name, shape in expected_shapes(config).items():
         values = torch.randn(shape, generator=generator) * (0.2 if len(shape) > 1 else 0.5)
         if name.endswith("running_var"):
             values = values.abs() + 0.5
-        key = original_name(name, plan.rules)
+        key = original_name(name, rules)
         assert key is not None, name
         weights[key] = values if not name.endswith("num_batches_tracked") else torch.tensor(0)
     return weights
@@ -221,7 +223,7 @@ def test_weights_of_the_other_layout_are_recognized() -> None:
     weights = {
         key.replace("backbone.layers", "backbone.blocks"): value for key, value in random_weights(model).items()
     }
-    with pytest.raises(ConversionError, match="the names of the weights are of the layout 'original'"):
+    with pytest.raises(ConversionError, match="the names of the weights are of the naming 'original'"):
         convert_checkpoint("setr", weights, {"model": model})
 
 
@@ -283,4 +285,4 @@ def test_settings_that_are_not_supported_are_named(
         target = target[section]
     target[field] = value
     with pytest.raises(ConversionError, match=message):
-        FAMILIES["setr"].plan_conversion({}, {"model": model})
+        FAMILIES["setr"].config_from_original({"model": model})

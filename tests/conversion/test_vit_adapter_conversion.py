@@ -7,10 +7,9 @@ import pytest
 import torch
 
 from segvit_hf.conversion import RELEASED_CHECKPOINTS, ConversionError, convert_checkpoint, get_released_checkpoint
-from segvit_hf.conversion.convert import FAMILIES, expected_shapes, transformed
-from segvit_hf.conversion.key_mapping import match_keys
+from segvit_hf.conversion.convert import expected_shapes, match_weights
+from segvit_hf.conversion.families import FAMILIES
 from segvit_hf.conversion.mmseg.test_pipeline import image_processor_arguments
-from segvit_hf.conversion.vit_adapter.family import vit_adapter_config
 from segvit_hf.data.label_sets import get_label_set
 from tests.models.vit_adapter.reference_models import convert, state_dict_of
 from tests.reference import case_names, load_case
@@ -46,9 +45,9 @@ def test_every_key_of_a_released_file_is_accounted_for(name: str, with_index_tab
     absent = set(case.meta["checkpoint"]["absent_keys"])
     if not with_index_tables:
         state_dict = {key: tensor for key, tensor in state_dict.items() if key not in absent}
-    plan = FAMILIES["vit_adapter"].plan_conversion(state_dict, preset.original)
-    shapes = expected_shapes(plan)
-    match = match_keys(transformed(state_dict, plan), shapes, plan.rules, model_name=name)
+    config = FAMILIES["vit_adapter"].config_from_original(preset.original)
+    shapes = expected_shapes(config)
+    _, match = match_weights(state_dict, config)
     assert set(match.report) == set(state_dict)
     assert set(match.sources) == set(shapes)
     dropped = {key for key, line in match.report.items() if line.startswith("dropped: ")}
@@ -59,7 +58,9 @@ def test_every_key_of_a_released_file_is_accounted_for(name: str, with_index_tab
 def test_presets_say_what_the_original_configurations_say(name: str) -> None:
     preset = PRESETS[name]
     case = load_case("vit_adapter", manifest_of(preset.file_name))
-    ours, theirs = vit_adapter_config(preset.original), vit_adapter_config({"model": case.arch})
+    ours, theirs = (
+        FAMILIES["vit_adapter"].config_from_original(original) for original in (preset.original, {"model": case.arch})
+    )
     ignored = {"id2label", "label2id", "palette"}
     drop = {key: value for key, value in ours.to_dict().items() if key not in ignored}
     assert drop == {key: value for key, value in theirs.to_dict().items() if key not in ignored}
@@ -94,7 +95,7 @@ def test_index_tables_may_be_missing() -> None:
 
 def test_weights_of_the_other_decoder_are_refused() -> None:
     upernet, mask2former = (load_case("vit_adapter", f"tiny-{name}-beit") for name in ("upernet", "mask2former"))
-    with pytest.raises(ConversionError, match="decoder is UperNet, the weights' is Mask2Former"):
+    with pytest.raises(ConversionError, match="head is upernet, the weights' head is mask2former"):
         convert_checkpoint("vit_adapter", state_dict_of(mask2former), {"model": upernet.arch})
 
 
@@ -113,12 +114,14 @@ def test_settings_that_are_not_supported_are_named(section: str, field: str, val
     arch = load_case("vit_adapter", "tiny-upernet-vit").arch
     changed = {**arch, section: {**arch[section], field: value}}
     with pytest.raises(ConversionError, match=rf"model\.{section}.*{re.escape(field)}"):
-        vit_adapter_config({"model": changed})
+        FAMILIES["vit_adapter"].config_from_original({"model": changed})
 
 
 def test_only_the_cityscapes_preset_does_without_the_second_resize() -> None:
-    plans = {name: FAMILIES["vit_adapter"].plan_conversion({}, preset.original) for name, preset in PRESETS.items()}
-    divisors = {name: plan.image_processor.size_divisor for name, plan in plans.items()}
+    divisors = {
+        name: FAMILIES["vit_adapter"].image_processor_from_original(preset.original).size_divisor
+        for name, preset in PRESETS.items()
+    }
     assert [name for name, divisor in divisors.items() if divisor is None] == [
         "vit-adapter-mask2former-beit-large-cityscapes"
     ]

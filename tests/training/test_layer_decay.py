@@ -5,12 +5,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from segvit_hf import VitAdapterForSemanticSegmentation
 from segvit_hf.conversion.convert import expected_shapes
+from segvit_hf.conversion.families import FAMILIES
 from segvit_hf.conversion.key_mapping import rename_key
-from segvit_hf.conversion.plan import ConversionPlan
-from segvit_hf.conversion.vit_adapter.family import vit_adapter_config
-from segvit_hf.conversion.vit_adapter.names import vit_adapter_rules
 from segvit_hf.training.optimization.layer_decay import layer_decay_multipliers
 from segvit_hf.training.optimization.parameter_groups import optimizer_multipliers
 from segvit_hf.training.recipe import LayerDecayRecipe, OptimizerRecipe, load_recipe
@@ -32,11 +29,9 @@ def test_groups_of_the_recipes_equal_the_originals(name: str) -> None:
     optimizer: OptimizerRecipe = load_recipe(RECIPES / RECIPE_OF_CASE[name], ["data.root=unused"]).optimizer
     assert optimizer.learning_rate == case.meta["optimizer"]["lr"]
     assert optimizer.weight_decay == case.meta["optimizer"]["weight_decay"]
-    config = vit_adapter_config({"model": case.arch})
-    rules = vit_adapter_rules(
-        is_beit=config.use_relative_position_bias, is_mask2former=config.decoder_type == "mask2former"
-    )
-    shapes = expected_shapes(ConversionPlan(config, VitAdapterForSemanticSegmentation, None, rules))
+    config = FAMILIES["vit_adapter"].config_from_original({"model": case.arch})
+    rules = FAMILIES["vit_adapter"].rules(config)
+    shapes = expected_shapes(config)
     ours = {key: rename_key(key, rules) for key in case.meta["params"]}
     parameters = {name: torch.empty(shapes[name], device="meta") for name in ours.values()}
     found = optimizer_multipliers(parameters, optimizer)

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import torch
 
+from segvit_hf.conversion.families import FAMILIES
 from segvit_hf.conversion.key_mapping import rename_key
-from segvit_hf.conversion.segvit import ATM_RULES, SHRUNK_RULES
 from segvit_hf.training.optimization.parameter_groups import (
     build_optimizer,
     build_parameter_groups,
@@ -37,7 +37,7 @@ def _original_multipliers(name: str) -> tuple[float, float]:
 
 def _names(case: dict[str, Any]) -> dict[str, str]:
     """Original name -> our name of every parameter of a released checkpoint."""
-    rules = SHRUNK_RULES if case["arch"]["decode_head"]["type"] == "TPNATMHead" else ATM_RULES
+    rules = FAMILIES["segvit"].rules(FAMILIES["segvit"].config_from_original({"model": case["arch"]}))
     renamed = {key: rename_key(key, rules) for key in case["keys"]}
     return {key: name for key, name in renamed.items() if name is not None and not name.startswith("dropped: ")}
 

@@ -8,8 +8,8 @@ import pytest
 import torch
 from transformers import AutoModelForSemanticSegmentation
 
+from segvit_hf.conversion.families import FAMILIES
 from segvit_hf.conversion.mmseg.test_pipeline import image_processor_arguments
-from segvit_hf.conversion.segvit import segvit_config
 from segvit_hf.data.label_sets import get_label_set
 from segvit_hf.encoders.configuration_vit import as_pair
 from segvit_hf.training.data.sources import load_classes
@@ -65,7 +65,8 @@ def test_a_released_models_recipe_is_the_originals_configuration(name: str, case
         values = {key: value for key, value in config.to_dict().items() if key not in ("id2label", "label2id")}
         return {**values, "mask_size": config.mask_size or as_pair(config.image_size)[0]}
 
-    assert fields(build_config(recipe, classes.names)) == fields(segvit_config({"model": original["arch"]}))
+    released = FAMILIES["segvit"].config_from_original({"model": original["arch"]})
+    assert fields(build_config(recipe, classes.names)) == fields(released)
     processor = build_image_processor(recipe, build_config(recipe, classes.names), classes.reduce_zero_label)
     for field, value in image_processor_arguments(original["test_pipeline"]).items():
         found = getattr(processor, field)

@@ -8,8 +8,8 @@ import pytest
 import torch
 from transformers import AutoModelForSemanticSegmentation
 
+from segvit_hf.conversion.families import FAMILIES
 from segvit_hf.conversion.key_mapping import rename_key
-from segvit_hf.conversion.segmenter.original import RULES, plan_conversion
 from segvit_hf.training.data.sources import load_classes
 from segvit_hf.training.model_building import build_config, build_image_processor
 from segvit_hf.training.optimization.parameter_groups import (
@@ -40,7 +40,7 @@ def variant_of(case: str) -> dict[str, Any]:
 def test_the_model_is_the_released_one(case: str) -> None:
     recipe = recipe_of(case)
     config = build_config(recipe, load_classes(recipe.data).names)
-    released = plan_conversion({}, variant_of(case)).config
+    released = FAMILIES["segmenter"].config_from_original(variant_of(case))
     assert {**config.to_dict(), "palette": None} == {**released.to_dict(), "palette": None}
 
 
@@ -65,7 +65,7 @@ def test_data_and_evaluation_are_the_originals(case: str) -> None:
     assert processor.do_resize
     assert dict(processor.size) == {"shortest_edge": short, "longest_edge": ratio * short}
     assert processor.minimum_input_short_edge == window["window_size"]
-    released = plan_conversion({}, variant).image_processor
+    released = FAMILIES["segmenter"].image_processor_from_original(variant)
     assert (processor.image_mean, processor.image_std) == (released.image_mean, released.image_std)
     assert processor.do_reduce_labels == released.do_reduce_labels
     assert recipe.batch.effective_size == variant["world_batch_size"]
@@ -91,7 +91,8 @@ def test_optimizer_and_schedule_are_the_originals(case: str) -> None:
 
 @pytest.mark.parametrize("case", CASES)
 def test_what_never_decays_is_what_the_original_exempts(case: str) -> None:
-    names = {key: (rename_key(key, RULES), shape) for key, shape in load_case("segmenter", case).shapes().items()}
+    rules = FAMILIES["segmenter"].rules(FAMILIES["segmenter"].config_from_original(variant_of(case)))
+    names = {key: (rename_key(key, rules), shape) for key, shape in load_case("segmenter", case).shapes().items()}
     used = {key: (name, shape) for key, (name, shape) in names.items() if not str(name).startswith("dropped: ")}
     multipliers = parameter_multipliers(
         [str(name) for name, _ in used.values()], recipe_of(case).optimizer.parameter_groups

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from segvit_hf.conversion.convert import FAMILIES
+from segvit_hf.conversion.families import FAMILIES
 from segvit_hf.conversion.key_mapping import rename_key
 from segvit_hf.conversion.released_checkpoints import RELEASED_CHECKPOINTS
 from segvit_hf.training.data.sources import load_classes
@@ -54,12 +54,13 @@ def test_the_model_and_its_evaluation_are_the_released_ones(name: str) -> None:
     recipe, (_, row) = load(name), ROWS[name]
     stem = row["config"].removeprefix("configs/SETR/").removesuffix(".py")
     (preset,) = [preset for preset in RELEASED_CHECKPOINTS if preset.file_name == f"{stem}.pth"]
-    released = FAMILIES["setr"].plan_conversion({}, preset.original)
+    released = FAMILIES["setr"].config_from_original(preset.original)
+    released_processor = FAMILIES["setr"].image_processor_from_original(preset.original)
     classes = load_classes(recipe.data)
     config = build_config(recipe, classes.names)
-    assert {**config.to_dict(), "palette": None} == {**released.config.to_dict(), "palette": None}
+    assert {**config.to_dict(), "palette": None} == {**released.to_dict(), "palette": None}
     processor = build_image_processor(recipe, config, classes.reduce_zero_label)
-    assert json.loads(processor.to_json_string()) == json.loads(released.image_processor.to_json_string())
+    assert json.loads(processor.to_json_string()) == json.loads(released_processor.to_json_string())
 
 
 @each_recipe
@@ -89,7 +90,7 @@ def test_training_settings_are_the_originals(name: str) -> None:
 def test_groups_equal_the_originals_parameter_by_parameter(name: str) -> None:
     recipe, (manifest, row) = load(name), ROWS[name]
     case = load_case("setr", manifest)
-    rules = FAMILIES["setr"].plan_conversion({}, {"model": case.arch}).rules
+    rules = FAMILIES["setr"].rules(FAMILIES["setr"].config_from_original({"model": case.arch}))
     names = {key: rename_key(key, rules) for key in case.meta["keys"]}
     used = {key: ours for key, ours in names.items() if ours is not None and not ours.startswith("dropped: ")}
     multipliers = parameter_multipliers(used.values(), recipe.optimizer.parameter_groups)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from segvit_hf.conversion.vit_adapter.family import plan_conversion
+from segvit_hf.conversion.families import FAMILIES
 from segvit_hf.encoders.configuration_vit import as_pair
 from segvit_hf.training.data.sources import load_classes
 from segvit_hf.training.model_building import build_config, build_image_processor
@@ -26,20 +26,22 @@ def test_every_released_row_has_a_recipe() -> None:
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_model_and_image_processor_are_those_of_the_preset(name: str) -> None:
-    recipe, plan = recipe_of(name), plan_conversion({}, PRESETS[name].original)
+    recipe, original = recipe_of(name), PRESETS[name].original
+    released = FAMILIES["vit_adapter"].config_from_original(original)
     classes = load_classes(recipe.data)
     config = build_config(recipe, classes.names)
     ignored = {"palette", "encoder_out_indices"}  # recipes leave the latter to the default, compared below
     ours, theirs = (
-        {key: value for key, value in c.to_dict().items() if key not in ignored} for c in (config, plan.config)
+        {key: value for key, value in c.to_dict().items() if key not in ignored} for c in (config, released)
     )
     for fields in (ours, theirs):  # a number or a pair of equal numbers
         fields["image_size"] = as_pair(fields["image_size"])
         fields["mask_feature_size"] = fields["mask_feature_size"] or fields["decoder_hidden_size"]
     assert ours == theirs
-    assert config.encoder_out_indices == plan.config.encoder_out_indices
+    assert config.encoder_out_indices == released.encoder_out_indices
     processor = build_image_processor(recipe, config, classes.reduce_zero_label)
-    assert processor.to_dict() == plan.image_processor.to_dict()
+    released_processor = FAMILIES["vit_adapter"].image_processor_from_original(original)
+    assert processor.to_dict() == released_processor.to_dict()
 
 
 @pytest.mark.parametrize("name", PRESETS)

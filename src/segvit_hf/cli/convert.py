@@ -2,19 +2,19 @@
 
 import argparse
 import difflib
-import json
 import sys
 from pathlib import Path
 from typing import Any
 
 import segvit_hf
 from segvit_hf.conversion.cards import conversion_summary, own_model_card, released_model_card
-from segvit_hf.conversion.convert import FAMILIES, convert_checkpoint
+from segvit_hf.conversion.convert import convert_checkpoint
 from segvit_hf.conversion.errors import ConversionError
 from segvit_hf.conversion.export import check_output_folder, describe_file, export_checkpoint
+from segvit_hf.conversion.families import FAMILIES
 from segvit_hf.conversion.reading.download import fetch_checkpoint, fetch_released_file, is_url
-from segvit_hf.conversion.reading.plain_yaml import read_plain_yaml
-from segvit_hf.conversion.reading.recognition import recognize_family
+from segvit_hf.conversion.reading.original_configuration import read_original_configuration
+from segvit_hf.conversion.reading.recognition import recognize_checkpoint_names
 from segvit_hf.conversion.reading.safe_loading import LoadedCheckpoint, load_checkpoint_file
 from segvit_hf.conversion.released_checkpoint import published
 from segvit_hf.conversion.released_checkpoints import (
@@ -36,13 +36,6 @@ Convert released weights to a folder with model.safetensors, config.json, prepro
   segvit-hf convert --list
 
 Files are loaded safely: nothing in them is ever executed."""
-
-_PYTHON_CONFIG_ADVICE = """\
-{path}: expected JSON. A configuration in Python would have to be executed, which this program never does.
-Where mmcv is installed, write it as JSON:
-  python -c "import json, mmcv; c = mmcv.Config.fromfile('{path}'); \
-print(json.dumps(dict(model=c.model, test_cfg=c.get('test_cfg'), test_pipeline=c.test_pipeline)))" > original.json
-and add "classes": [names in the order of their ids]."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -130,9 +123,11 @@ def _convert_released(arguments: argparse.Namespace, parser: argparse.ArgumentPa
     path = _local_file(arguments.file) if arguments.file else fetch_released_file(checkpoint, arguments.revision)
     loaded = _load(path)
     family = FAMILIES[checkpoint.family]
+    _check_layout(arguments, loaded)
+    found = recognize_checkpoint_names(loaded.state_dict)
     fitting = checkpoint
-    if recognize_family(loaded.state_dict) is not None:
-        fitting = preset_for_layout(checkpoint, _layout(arguments, loaded, checkpoint.family))
+    if found is not None and found.family == checkpoint.family:
+        fitting = preset_for_layout(checkpoint, found.naming)
         if fitting is not checkpoint:
             _note(f"{path} has the layout of {fitting.name}: converting it as that.")
     swapped = preset_for_classes(fitting, family.count_classes(loaded.state_dict))
@@ -162,7 +157,7 @@ def _convert_own(arguments: argparse.Namespace, parser: argparse.ArgumentParser)
     if original is None:
         parser.error("--family needs --config original.json and a FILE")
     loaded = _load(path)
-    _layout(arguments, loaded, arguments.family)
+    _check_layout(arguments, loaded)
     classes = loaded.metadata.get("CLASSES")
     if "classes" not in original and isinstance(classes, (list, tuple)):
         _note("class names: those that the file's `meta` holds.")
@@ -178,32 +173,12 @@ def _local_file(file: str) -> Path:
     return path / "checkpoint.pth" if path.is_dir() and (path / "checkpoint.pth").is_file() else path
 
 
-def _layout(arguments: argparse.Namespace, loaded: LoadedCheckpoint, family: str) -> str:
-    found = FAMILIES[family].find_layout(loaded.state_dict)
-    if arguments.layout not in (None, found):
-        raise ConversionError(f"{loaded.path}: expected weights in the layout {arguments.layout!r}, found {found!r}.")
-    return found
-
-
-def read_original_configuration(path: Path) -> dict[str, Any]:
-    """An original configuration written as JSON, or as YAML of plain values.
-
-    Raises:
-        ConversionError: If the file is missing, neither (a Python configuration is never executed), or no object.
-    """
-    if path.suffix in (".yml", ".yaml"):
-        return read_plain_yaml(path)
-    if path.suffix == ".py":
-        raise ConversionError(_PYTHON_CONFIG_ADVICE.format(path=path))
-    try:
-        original = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise ConversionError(f"{path}: no such file.") from error
-    except ValueError as error:
-        raise ConversionError(f"{path}: expected JSON ({error}).") from error
-    if not isinstance(original, dict):
-        raise ConversionError(f"{path}: expected a JSON object with the key 'model', found {type(original).__name__}.")
-    return original
+def _check_layout(arguments: argparse.Namespace, loaded: LoadedCheckpoint) -> None:
+    found = recognize_checkpoint_names(loaded.state_dict)
+    if found is not None and arguments.layout not in (None, found.naming):
+        raise ConversionError(
+            f"{loaded.path}: expected weights in the layout {arguments.layout!r}, found {found.naming!r}."
+        )
 
 
 def _load(path: Path) -> LoadedCheckpoint:
@@ -249,4 +224,4 @@ def _note(text: str) -> None:
     print(text, file=sys.stderr)
 
 
-__all__ = ["add_arguments", "read_original_configuration", "released_checkpoints_table", "run"]
+__all__ = ["add_arguments", "released_checkpoints_table", "run"]

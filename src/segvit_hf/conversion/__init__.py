@@ -1,6 +1,6 @@
 """From released checkpoints to folders that `from_pretrained` loads: safe loading, key maps, the table of releases."""
 
-from segvit_hf.conversion.convert import ConvertedCheckpoint, convert_checkpoint
+from segvit_hf.conversion.convert import ConvertedCheckpoint, convert_checkpoint, convert_weights
 from segvit_hf.conversion.errors import ConversionError
 from segvit_hf.conversion.pretrained_encoders.loading import load_pretrained_encoder
 from segvit_hf.conversion.reading.safe_loading import LoadedCheckpoint, load_checkpoint_file
@@ -13,6 +13,7 @@ __all__ = [
     "LoadedCheckpoint",
     "ReleasedCheckpoint",
     "convert_checkpoint",
+    "convert_weights",
     "get_released_checkpoint",
     "load_checkpoint_file",
     "load_pretrained_encoder",

@@ -1,56 +1,23 @@
-"""Builds our model from original weights: the one entry point for every architecture."""
+"""Builds our model from original weights: the one way for every architecture."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import PreTrainedModel
+from transformers import PreTrainedConfig, PreTrainedModel
 
 from segvit_hf._compat import transformers_logging
-from segvit_hf.conversion import segvit
 from segvit_hf.conversion.errors import ConversionError
-from segvit_hf.conversion.key_mapping import match_keys
-from segvit_hf.conversion.plan import ConversionPlan
-from segvit_hf.conversion.reading.recognition import check_family
-from segvit_hf.conversion.segmenter import original as segmenter
-from segvit_hf.conversion.setr import family as setr
-from segvit_hf.conversion.vit_adapter import family as vit_adapter
-
-
-@dataclass(frozen=True)
-class Family:
-    """What an architecture's module provides.
-
-    Attributes:
-        plan_conversion: From original weights and configuration to a plan; raises `ConversionError`.
-        count_classes: Number of classes that original weights have, or `None` if they do not say.
-        find_configuration: The original configuration that lies beside a checkpoint file, or `None`.
-        find_layout: Which naming original weights have: "original", or another one that `plan_conversion` knows.
-    """
-
-    plan_conversion: Callable[[Mapping[str, torch.Tensor], Mapping[str, Any]], ConversionPlan]
-    count_classes: Callable[[Mapping[str, torch.Tensor]], int | None]
-    find_configuration: Callable[[Path], dict[str, Any] | None] = lambda checkpoint_file: None
-    find_layout: Callable[[Mapping[str, torch.Tensor]], str] = lambda state_dict: "original"
-
-
-# One line per architecture, by model type.
-FAMILIES: dict[str, Family] = {
-    "segmenter": Family(
-        segmenter.plan_conversion, segmenter.count_classes, segmenter.find_variant, segmenter.find_layout
-    ),
-    "segvit": Family(segvit.plan_conversion, segvit.count_classes),
-    "setr": Family(setr.plan_conversion, setr.count_classes, find_layout=setr.find_layout),
-    "vit_adapter": Family(vit_adapter.plan_conversion, vit_adapter.count_classes),
-}
+from segvit_hf.conversion.families import FAMILIES, Family, get_family
+from segvit_hf.conversion.key_mapping import KeyMatch, match_keys
+from segvit_hf.conversion.reading.recognition import Naming, check_family, check_naming
 
 
 @dataclass(frozen=True)
 class ConvertedCheckpoint:
-    """The outcome of `convert_checkpoint`.
+    """The outcome of a conversion.
 
     Attributes:
         model: On the CPU, float32, in eval mode.
@@ -79,46 +46,122 @@ def convert_checkpoint(
             `palette` and `reduce_zero_label`.
 
     Raises:
-        ConversionError: If the family is unknown or not that of the weights, the configuration is not supported, or a
-            key is missing, unexpected or of the wrong shape (the message lists all of them).
+        ConversionError: If the family is unknown or not that of the weights, the configuration is not supported or
+            not that of the weights, or a key is missing, unexpected or of the wrong shape (the message lists all of
+            them).
     """
-    if family not in FAMILIES:
-        raise ConversionError(f"Unknown family {family!r}: expected one of {', '.join(sorted(FAMILIES))}.")
-    for key, value in state_dict.items():
-        if not isinstance(value, torch.Tensor):
-            raise ConversionError(f"state_dict[{key!r}]: expected a tensor, found {type(value).__name__}.")
+    entry = get_family(family)
+    _check_tensors(state_dict)
     if not isinstance(original, Mapping):
         raise ConversionError(f"original: expected a dictionary, found {type(original).__name__}.")
-    check_family(family, state_dict)
-    plan = FAMILIES[family].plan_conversion(state_dict, original)
-    state_dict = transformed(state_dict, plan)
-    match = match_keys(state_dict, expected_shapes(plan), plan.rules, model_name=plan.model_class.__name__)
-    weights = {name: _as_float32(state_dict[key]) for name, key in match.sources.items()}
-    return ConvertedCheckpoint(model=_build(plan, weights), image_processor=plan.image_processor, report=match.report)
+    found = check_family(family, state_dict)
+    naming = entry.naming_of(original)
+    check_naming(found, naming)
+    config = entry.config_from_original(original, state_dict)
+    return _convert(entry, state_dict, config, entry.image_processor_from_original(original), naming)
 
 
-def transformed(state_dict: Mapping[str, torch.Tensor], plan: ConversionPlan) -> dict[str, torch.Tensor]:
-    """`state_dict` with its plan's transforms applied."""
-    return {key: plan.transforms[key](value) if key in plan.transforms else value for key, value in state_dict.items()}
+def convert_weights(
+    family: str, state_dict: Mapping[str, torch.Tensor], config: PreTrainedConfig, image_processor: Any
+) -> ConvertedCheckpoint:
+    """As `convert_checkpoint`, for a configuration and an image processor of ours.
+
+    Args:
+        family: One of `FAMILIES`.
+        state_dict: Original names to tensors, of any naming that the family knows. No weight is copied.
+        config: Of the family's configuration class, labels included.
+        image_processor: Goes to the result as it is.
+
+    Raises:
+        ConversionError: If the family is unknown or not that of the weights, the configuration is not that of the
+            weights, or a key is missing, unexpected or of the wrong shape (the message lists all of them).
+    """
+    entry = get_family(family)
+    _check_tensors(state_dict)
+    if not isinstance(config, entry.config_class):
+        raise ConversionError(f"config: expected {entry.config_class.__name__}, found {type(config).__name__}.")
+    found = check_family(family, state_dict)
+    naming: Naming = "original" if found is None else found.naming
+    return _convert(entry, state_dict, config, image_processor, naming)
 
 
-def expected_shapes(plan: ConversionPlan) -> dict[str, torch.Size]:
-    """Names and shapes of the parameters and persistent buffers of a plan's model; takes no memory."""
+def expected_shapes(config: PreTrainedConfig) -> dict[str, torch.Size]:
+    """Names and shapes of the parameters and persistent buffers of a configuration's model; takes no memory."""
     with torch.device("meta"):
-        skeleton = plan.model_class(plan.config)
+        skeleton = FAMILIES[config.model_type].model_class(config)
     return {name: tensor.shape for name, tensor in skeleton.state_dict().items()}
 
 
-def _build(plan: ConversionPlan, weights: dict[str, torch.Tensor]) -> PreTrainedModel:
+def match_weights(
+    state_dict: Mapping[str, torch.Tensor], config: PreTrainedConfig, naming: Naming = "original"
+) -> tuple[dict[str, torch.Tensor], KeyMatch]:
+    """Finds the original tensor of every parameter and persistent buffer of a configuration's model.
+
+    Args:
+        state_dict: Original names to tensors, which may be on the meta device.
+        config: Its `model_type` is the family.
+        naming: Whose names the weights have.
+
+    Returns:
+        `state_dict` with the tensors that are laid out differently transformed, and what becomes of every key.
+
+    Raises:
+        ConversionError: If a key is missing, unexpected or of the wrong shape; lists all of them.
+    """
+    entry = FAMILIES[config.model_type]
+    transforms = entry.transforms(config, naming)
+    weights = {key: transforms[key](value) if key in transforms else value for key, value in state_dict.items()}
+    match = match_keys(
+        weights, expected_shapes(config), entry.rules(config, naming), model_name=entry.model_class.__name__
+    )
+    return weights, match
+
+
+def _convert(
+    entry: Family,
+    state_dict: Mapping[str, torch.Tensor],
+    config: PreTrainedConfig,
+    image_processor: Any,
+    naming: Naming,
+) -> ConvertedCheckpoint:
+    _check_head(entry, state_dict, config)
+    _check_classes(entry, state_dict, config)
+    weights, match = match_weights(state_dict, config, naming)
+    parameters = {name: _as_float32(weights[key]) for name, key in match.sources.items()}
+    model = _build(entry.model_class, config, parameters)
+    return ConvertedCheckpoint(model=model, image_processor=image_processor, report=match.report)
+
+
+def _check_tensors(state_dict: Mapping[str, torch.Tensor]) -> None:
+    for key, value in state_dict.items():
+        if not isinstance(value, torch.Tensor):
+            raise ConversionError(f"state_dict[{key!r}]: expected a tensor, found {type(value).__name__}.")
+
+
+def _check_head(entry: Family, state_dict: Mapping[str, torch.Tensor], config: PreTrainedConfig) -> None:
+    expected, found = entry.head_of(config), entry.head_of_weights(state_dict)
+    if found is not None and found != expected:
+        raise ConversionError(f"The configuration's head is {expected}, the weights' head is {found}.")
+
+
+def _check_classes(entry: Family, state_dict: Mapping[str, torch.Tensor], config: PreTrainedConfig) -> None:
+    found = entry.count_classes(state_dict)
+    if found is not None and found != config.num_labels:
+        raise ConversionError(f"The configuration has {config.num_labels} classes, the weights have {found}.")
+
+
+def _build(
+    model_class: type[PreTrainedModel], config: PreTrainedConfig, parameters: dict[str, torch.Tensor]
+) -> PreTrainedModel:
     # from_pretrained builds on the meta device, assigns, and redoes buffers that are in no checkpoint.
     with no_progress_bar():
-        loaded: Any = plan.model_class.from_pretrained(
-            None, config=plan.config, state_dict=weights, dtype=torch.float32, output_loading_info=True
+        loaded: Any = model_class.from_pretrained(
+            None, config=config, state_dict=parameters, dtype=torch.float32, output_loading_info=True
         )
     model, info = loaded
     problems = {name: sorted(map(str, keys)) for name, keys in info.items() if keys}
     if problems:
-        raise ConversionError(f"{plan.model_class.__name__} did not take the weights as they are: {problems}.")
+        raise ConversionError(f"{model_class.__name__} did not take the weights as they are: {problems}.")
     return model.eval()
 
 
@@ -140,11 +183,10 @@ def _as_float32(tensor: torch.Tensor) -> torch.Tensor:
 
 
 __all__ = [
-    "FAMILIES",
     "ConvertedCheckpoint",
-    "Family",
     "convert_checkpoint",
+    "convert_weights",
     "expected_shapes",
+    "match_weights",
     "no_progress_bar",
-    "transformed",
 ]

@@ -2,25 +2,24 @@
 
 import hashlib
 import json
-import os
-import shutil
-import tempfile
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from segvit_hf.conversion.convert import ConvertedCheckpoint, no_progress_bar
 from segvit_hf.conversion.errors import ConversionError
+from segvit_hf.files import atomic_path
 from segvit_hf.registration import add_remote_code
 
 _READ_SIZE = 1 << 20
 
 
 def check_output_folder(folder: Path, *, overwrite: bool) -> None:
-    """Raises:
-    ConversionError: If `folder` cannot be written: it is a file, or holds something and `overwrite` is false, or
-        holds something that is no saved model (which `overwrite` would destroy).
+    """Checks that a saved model may be written to a folder.
+
+    Raises:
+        ConversionError: It is a file, or holds something and `overwrite` is false, or holds something that is no
+            saved model (which `overwrite` would destroy).
     """
     if not folder.exists():
         return
@@ -45,11 +44,10 @@ def export_checkpoint(
     write_card: Callable[[str], str],
     overwrite: bool = False,
 ) -> Path:
-    """Writes model.safetensors, config.json, preprocessor_config.json, README.md, conversion_report.json and the file
-    for `trust_remote_code`.
+    """Writes a folder that `from_pretrained` loads.
 
-    Everything is written to a folder beside the target, which takes the target's name when it is complete. An
-    interrupted export leaves the target as it was.
+    It holds model.safetensors, config.json, preprocessor_config.json, README.md, conversion_report.json and the file
+    for `trust_remote_code`. All of it appears at once: an interrupted export leaves the target as it was.
 
     Args:
         converted: The model, its image processor and the report.
@@ -66,14 +64,14 @@ def export_checkpoint(
     """
     folder = Path(folder)
     check_output_folder(folder, overwrite=overwrite)
-    with _complete_folder(folder) as temporary:
+    with atomic_path(folder.resolve()) as unfinished:
         with no_progress_bar():
-            converted.model.save_pretrained(temporary)
-        converted.image_processor.save_pretrained(temporary)
-        (temporary / "README.md").write_text(write_card(folder.resolve().name), encoding="utf-8")
+            converted.model.save_pretrained(unfinished)
+        converted.image_processor.save_pretrained(unfinished)
+        (unfinished / "README.md").write_text(write_card(folder.resolve().name), encoding="utf-8")
         report = {**provenance, "keys": converted.report}
-        (temporary / "conversion_report.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
-        add_remote_code(temporary)
+        (unfinished / "conversion_report.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+        add_remote_code(unfinished)
     return folder
 
 
@@ -84,34 +82,6 @@ def describe_file(path: Path) -> dict[str, Any]:
         while piece := file.read(_READ_SIZE):
             digest.update(piece)
     return {"file": path.name, "size_in_bytes": path.stat().st_size, "sha256": digest.hexdigest()}
-
-
-@contextmanager
-def _complete_folder(folder: Path) -> Iterator[Path]:
-    """A temporary folder that becomes `folder` if the block succeeds, and is removed if it does not."""
-    folder = folder.resolve()
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".tmp", dir=folder.parent))
-    replaced = temporary.with_suffix(".old")
-    try:
-        yield temporary
-        umask = os.umask(0)
-        os.umask(umask)
-        # mkdtemp and safetensors make what only its owner can read.
-        temporary.chmod(0o777 & ~umask)
-        for file in temporary.iterdir():
-            file.chmod(0o666 & ~umask)
-        if folder.exists():
-            folder.rename(replaced)
-        try:
-            temporary.rename(folder)
-        except OSError:
-            if replaced.exists():
-                replaced.rename(folder)
-            raise
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-        shutil.rmtree(replaced, ignore_errors=True)
 
 
 __all__ = ["check_output_folder", "describe_file", "export_checkpoint"]

@@ -90,8 +90,10 @@ class OriginalFields:
         return [OriginalFields(value, f"{self.where}.{name}[{index}]") for index, value in enumerate(values)]
 
     def finish(self) -> None:
-        """Raises:
-        ConversionError: If a field was neither used nor ignored.
+        """Ends the reading of this dictionary.
+
+        Raises:
+            ConversionError: If a field was neither used nor ignored.
         """
         unknown = [f"{name!r} = {value!r}" for name, value in self.values.items() if name not in self._seen]
         if unknown:

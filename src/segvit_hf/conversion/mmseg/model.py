@@ -1,10 +1,22 @@
-"""What the model dictionaries of mmsegmentation have in common, whatever the architecture."""
+"""What the model dictionaries of mmsegmentation have in common, whatever the architecture.
+
+Follows mmsegmentation 0.x's models/segmentors/encoder_decoder.py and models/decode_heads/decode_head.py.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from segvit_hf.conversion.errors import ConversionError
 from segvit_hf.conversion.original_fields import OriginalFields
+
+_PLAIN_HEAD: dict[str, Any] = {
+    "act_cfg": {"type": "ReLU"},
+    "conv_cfg": None,
+    "input_transform": None,
+    "align_corners": False,
+    "sampler": None,
+    "threshold": None,
+}
 
 
 def model_fields(original: Mapping[str, Any], *segmentors: str) -> OriginalFields:
@@ -29,8 +41,12 @@ def model_fields(original: Mapping[str, Any], *segmentors: str) -> OriginalField
     return model
 
 
-def sliding_window(model: OriginalFields) -> dict[str, list[int]] | None:
+def sliding_window(model: OriginalFields, *, unused: Sequence[str] = ()) -> dict[str, list[int]] | None:
     """`config.sliding_window` for the `test_cfg` of a model dictionary; `None` where images are run whole.
+
+    Args:
+        model: The model dictionary.
+        unused: Further fields of `test_cfg`, which the segmentation code of this architecture never reads.
 
     Raises:
         ConversionError: If the mode or another setting is not supported, naming it.
@@ -43,8 +59,32 @@ def sliding_window(model: OriginalFields) -> dict[str, list[int]] | None:
         window = {"crop_size": test.use_pair("crop_size"), "stride": test.use_pair("stride")}
     else:
         test.ignore("crop_size", "stride")
+    test.ignore(*unused)
     test.finish()
     return window
+
+
+def require_plain_head(head: OriginalFields, num_labels: int, *, unused: Sequence[str] = (), **instead: Any) -> None:
+    """Reads what every head of mmsegmentation takes and none of a released model sets to anything unusual.
+
+    Those are `act_cfg`, `conv_cfg`, `input_transform`, `align_corners`, `sampler`, `threshold`, `out_channels`, and
+    `init_cfg`, which is ignored.
+
+    Args:
+        head: The head's dictionary.
+        num_labels: Number of classes, the only supported `out_channels`.
+        unused: Those of them that this kind of head never reads.
+        instead: By field, the only supported value where it is not mmsegmentation's default.
+
+    Raises:
+        ConversionError: If a field has another value, naming it.
+    """
+    expected = {**_PLAIN_HEAD, **instead}
+    for name, value in expected.items():
+        if name not in unused:
+            head.require(name, value, default=value)
+    head.require("out_channels", None, num_labels, default=None)
+    head.ignore("init_cfg", *unused)
 
 
 def cross_entropy_weight(head: OriginalFields) -> float:
@@ -67,6 +107,17 @@ def cross_entropy_weight(head: OriginalFields) -> float:
     weight = loss.use_number("loss_weight", 1.0)
     loss.finish()
     return weight
+
+
+def require_cross_entropy(head: OriginalFields) -> None:
+    """Checks that the `loss_decode` of a decode head is mmsegmentation's cross entropy, and not weighted.
+
+    Raises:
+        ConversionError: If it is another loss, or has another weight than 1, naming the field.
+    """
+    weight = cross_entropy_weight(head)
+    if weight != 1.0:
+        raise ConversionError(f"{head.where}.loss_decode.loss_weight: expected 1.0, found {weight}.")
 
 
 def same_for_all(heads: Sequence[OriginalFields], name: str, values: Sequence[Any], default: Any) -> Any:
@@ -98,4 +149,12 @@ def require_batch_norm(fields: OriginalFields, name: str = "norm_cfg") -> None:
     norm.finish()
 
 
-__all__ = ["cross_entropy_weight", "model_fields", "require_batch_norm", "same_for_all", "sliding_window"]
+__all__ = [
+    "cross_entropy_weight",
+    "model_fields",
+    "require_batch_norm",
+    "require_cross_entropy",
+    "require_plain_head",
+    "same_for_all",
+    "sliding_window",
+]

@@ -1,48 +1,15 @@
-"""The plain ViT encoders of mmsegmentation and of timm: configuration fields and names.
+"""The plain ViT encoders of mmsegmentation: configuration fields.
 
-Follows mmsegmentation's VisionTransformer and SegViT's vit_shrink (https://github.com/zbwxp/SegVit).
+Follows mmsegmentation 0.x's mmseg/models/backbones/vit.py (https://github.com/open-mmlab/mmsegmentation) and SegViT's
+vit_shrink (https://github.com/zbwxp/SegVit).
 """
 
 from typing import Any
 
-from segvit_hf.conversion.key_mapping import Rule, rename
 from segvit_hf.conversion.original_fields import OriginalFields
 
 # torch.nn.LayerNorm's own epsilon, which mmcv keeps when norm_cfg names none.
 _DEFAULT_LAYER_NORM_EPS = 1e-5
-
-_SHARED_NAMES = (
-    rename("cls_token", "embeddings.cls_token"),
-    rename("dist_token", "embeddings.distillation_token"),
-    rename("pos_embed", "embeddings.position_embeddings"),
-)
-
-# mmsegmentation's names (inside `backbone.`) -> those of segvit_hf's ViTEncoder (inside `encoder.`).
-MMSEG_VIT_RULES: tuple[Rule, ...] = (
-    *_SHARED_NAMES,
-    rename("patch_embed.projection.{rest}", "embeddings.patch_embeddings.{rest}"),
-    rename("layers.{layer}.ln1.{rest}", "layers.{layer}.norm1.{rest}"),
-    rename("layers.{layer}.attn.attn.in_proj_weight", "layers.{layer}.attention.qkv.weight"),
-    rename("layers.{layer}.attn.attn.in_proj_bias", "layers.{layer}.attention.qkv.bias"),
-    rename("layers.{layer}.attn.attn.out_proj.{rest}", "layers.{layer}.attention.proj.{rest}"),
-    rename("layers.{layer}.ln2.{rest}", "layers.{layer}.norm2.{rest}"),
-    rename("layers.{layer}.ffn.layers.0.0.{rest}", "layers.{layer}.mlp.fc1.{rest}"),
-    rename("layers.{layer}.ffn.layers.1.{rest}", "layers.{layer}.mlp.fc2.{rest}"),
-    rename("ln1.{rest}", "norm.{rest}"),
-)
-
-# timm's names -> those of segvit_hf's ViTEncoder.
-TIMM_VIT_RULES: tuple[Rule, ...] = (
-    *_SHARED_NAMES,
-    rename("patch_embed.proj.{rest}", "embeddings.patch_embeddings.{rest}"),
-    rename("blocks.{layer}.norm1.{rest}", "layers.{layer}.norm1.{rest}"),
-    rename("blocks.{layer}.attn.qkv.{rest}", "layers.{layer}.attention.qkv.{rest}"),
-    rename("blocks.{layer}.attn.proj.{rest}", "layers.{layer}.attention.proj.{rest}"),
-    rename("blocks.{layer}.norm2.{rest}", "layers.{layer}.norm2.{rest}"),
-    rename("blocks.{layer}.mlp.fc1.{rest}", "layers.{layer}.mlp.fc1.{rest}"),
-    rename("blocks.{layer}.mlp.fc2.{rest}", "layers.{layer}.mlp.fc2.{rest}"),
-    rename("norm.{rest}", "norm.{rest}"),
-)
 
 
 def mmseg_vit_configuration(backbone: OriginalFields) -> dict[str, Any]:
@@ -113,4 +80,4 @@ def _out_indices(backbone: OriginalFields, num_layers: int) -> list[int]:
     return [index + num_layers if index < 0 else index for index in indices]
 
 
-__all__ = ["MMSEG_VIT_RULES", "TIMM_VIT_RULES", "layer_norm_eps", "mmseg_vit_configuration"]
+__all__ = ["layer_norm_eps", "mmseg_vit_configuration"]

@@ -22,8 +22,15 @@ _SMALLEST_RATIO, _LARGEST_RATIO, _RATIO_TOLERANCE = 1.01, 1.5, 1e-6
 
 
 def geometric_distances(num_distances: int, farthest: int) -> list[float]:
-    """Positions of the distances `-num_distances` to `num_distances` on a grid whose farthest distance is `farthest`:
-    sums of 1, q, q^2, ..., q being the ratio that ends there.
+    """Where the distances of a small grid lie on a large one.
+
+    Args:
+        num_distances: Farthest distance on the small grid, in patches.
+        farthest: Farthest distance on the large grid.
+
+    Returns:
+        Positions of the distances `-num_distances` to `num_distances`: sums of 1, q, q^2, ..., q being the ratio with
+        which they end at `farthest`.
     """
     if num_distances == farthest:
         return [float(distance) for distance in range(-farthest, farthest + 1)]
@@ -43,7 +50,9 @@ def geometric_distances(num_distances: int, farthest: int) -> list[float]:
 
 
 def resize_bias_table(table: torch.Tensor, grid: tuple[int, int]) -> torch.Tensor:
-    """Args:
+    """Brings one table to another patch grid.
+
+    Args:
         table: (num_distances, num_heads) of a square patch grid, the class token's rows last.
         grid: Rows and columns of patches that are wanted.
 
@@ -84,6 +93,8 @@ def fit_bias_tables(
 
     Args:
         weights: Original names to tensors; a table that all layers share is given to each of them.
+        num_layers: Number of layers of the encoder.
+        grid: Rows and columns of patches that are wanted.
 
     Returns:
         The weights, and by name what was changed about a table.

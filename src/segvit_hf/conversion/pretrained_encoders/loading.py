@@ -15,10 +15,9 @@ from torch import nn
 
 from segvit_hf.conversion.errors import ConversionError
 from segvit_hf.conversion.key_mapping import Rule, drop, match_keys
-from segvit_hf.conversion.mmseg.vit import MMSEG_VIT_RULES, TIMM_VIT_RULES
 from segvit_hf.conversion.pretrained_encoders.beit_bias_tables import fit_bias_tables
 from segvit_hf.conversion.reading.safe_loading import load_checkpoint_file
-from segvit_hf.conversion.vit_adapter.names import BEIT_RULES, VIT_RULES
+from segvit_hf.conversion.vit_names import BEIT_RULES, MMSEG_VIT_RULES, SCALED_VIT_RULES
 from segvit_hf.encoders.configuration_vit import ViTEncoderConfig
 from segvit_hf.encoders.vit import ViTEncoder
 from segvit_hf.layers.position_embeddings import resize_position_embeddings
@@ -67,7 +66,7 @@ def load_pretrained_encoder(
     weights = _without_prefix(_read(source, config))
     described = "the given weights" if isinstance(source, Mapping) else str(source)
     notes: dict[str, str] = {}
-    is_beit = any(key.endswith("relative_position_bias_table") for key in weights)
+    is_beit = _is_beit(weights)
     if is_beit != config.use_relative_position_bias:
         kinds = {True: "a BEiT (relative position bias)", False: "a plain ViT (position embeddings)"}
         raise ConversionError(
@@ -75,7 +74,7 @@ def load_pretrained_encoder(
         )
     if is_beit:
         weights, notes = fit_bias_tables(weights, config.num_hidden_layers, config.patch_grid)
-    rules = [*_dropped_rules(weights, config), *_rules(weights), *_HEAD_RULES]
+    rules = [*_dropped_rules(config), *_rules(weights), *_HEAD_RULES]
     at_random, change = _fit_patch_embedding(weights, config)
     notes.update(dict.fromkeys(("patch_embed.proj.weight", "patch_embed.projection.weight"), change))
     if "pos_embed" in weights:
@@ -99,7 +98,7 @@ def _line(prefix: str, value: str, note: str) -> str:
     return f"{prefix}{value}" + (f" ({note})" if note else "")
 
 
-def _dropped_rules(weights: Mapping[str, torch.Tensor], config: ViTEncoderConfig) -> list[Rule]:
+def _dropped_rules(config: ViTEncoderConfig) -> list[Rule]:
     """Rules for what the source has and the encoder has not."""
     rules = []
     if not config.use_final_norm:
@@ -121,8 +120,11 @@ def _is_part_of_vit(name: str, weights: Mapping[str, torch.Tensor]) -> bool:
 def _rules(weights: Mapping[str, torch.Tensor]) -> tuple[Rule, ...]:
     if any(re.match(r"layers\.\d+\.", key) for key in weights):
         return MMSEG_VIT_RULES
-    is_beit = any(key.endswith(".relative_position_bias_table") for key in weights)
-    return (*BEIT_RULES, *TIMM_VIT_RULES) if is_beit else (*VIT_RULES, *TIMM_VIT_RULES)
+    return BEIT_RULES if _is_beit(weights) else SCALED_VIT_RULES
+
+
+def _is_beit(weights: Mapping[str, torch.Tensor]) -> bool:
+    return any(key.endswith("relative_position_bias_table") for key in weights)
 
 
 def _read(source: str | Path | Mapping[str, torch.Tensor], config: ViTEncoderConfig) -> dict[str, torch.Tensor]:

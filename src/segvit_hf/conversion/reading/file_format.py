@@ -12,7 +12,7 @@ _LEGACY_TORCH_START = b"\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19"
 
 
 class CheckpointFormat(Enum):
-    """The two layouts that `torch.save` has written since torch 0.2, and a zip package around such a file."""
+    """The two formats that `torch.save` has written since torch 0.2, and a zip package around such a file."""
 
     ZIP = "zip"
     LEGACY_PICKLE = "legacy pickle"
@@ -20,7 +20,7 @@ class CheckpointFormat(Enum):
 
 
 def recognize_checkpoint(path: Path) -> CheckpointFormat:
-    """Tells which layout a file has, reading only its beginning and its table of contents.
+    """Tells which format a file has, reading only its beginning and its table of contents.
 
     Raises:
         ConversionError: For anything else, saying what was expected and what was found.
@@ -44,7 +44,7 @@ def recognize_checkpoint(path: Path) -> CheckpointFormat:
 
 
 def recognize_packed(start: bytes) -> CheckpointFormat | None:
-    """The layout of a checkpoint that starts with these bytes, or `None` if torch.save did not write it."""
+    """The format of a checkpoint that starts with these bytes, or `None` if torch.save did not write it."""
     if start.startswith(b"PK"):
         return CheckpointFormat.ZIP
     return CheckpointFormat.LEGACY_PICKLE if _LEGACY_TORCH_START in start[:16] else None

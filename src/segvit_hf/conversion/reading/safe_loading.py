@@ -56,7 +56,7 @@ class LoadedCheckpoint:
 
     Attributes:
         path: The file.
-        file_format: Its layout.
+        file_format: How `torch.save` wrote it.
         state_dict: Original names to tensors, on the CPU, without gradients. For zip files they are views of the
             memory-mapped file: only what is read takes memory, and writing to them does not change the file.
         wrapper: Keys that had to be opened to reach the weights, outermost first.
@@ -75,7 +75,7 @@ class LoadedCheckpoint:
 def load_checkpoint_file(path: str | Path) -> LoadedCheckpoint:
     """Reads the weights of a file written by `torch.save`, whatever else the file holds.
 
-    Files of torch >= 1.6 are memory-mapped: optimizer states are never read. The older layout cannot be mapped and is
+    Files of torch >= 1.6 are memory-mapped: optimizer states are never read. The older format cannot be mapped and is
     read into memory whole, and so is the one checkpoint of a zip package.
 
     Args:

@@ -1,48 +1,18 @@
-"""Segmenter (Strudel et al., ICCV 2021): configuration, image processor, names.
+"""Reads the configurations of Segmenter's authors (https://github.com/rstrudel/segmenter).
 
-Covers two layouts: that of https://github.com/rstrudel/segmenter (`checkpoint.pth` with `variant.yml`) and, in
-`segmenter_mmseg`, that of mmsegmentation's zoo. Which of the two it is shows in the configuration's keys.
+Follows the original's `variant.yml`, segm/model/factory.py, segm/config.yml and segm/eval/miou.py.
 """
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from segvit_hf import SegmenterConfig, SegmenterForSemanticSegmentation, SegmenterImageProcessor
-from segvit_hf.conversion.errors import ConversionError
-from segvit_hf.conversion.key_mapping import Rule, drop, rename, under
-from segvit_hf.conversion.mmseg.vit import TIMM_VIT_RULES
+from segvit_hf.conversion.labels import label_fields
 from segvit_hf.conversion.original_fields import OriginalFields
-from segvit_hf.conversion.plan import ConversionPlan, build_config, label_arguments
 from segvit_hf.conversion.reading.plain_yaml import read_plain_yaml
-from segvit_hf.conversion.segmenter.mmseg import plan_mmseg_conversion
-from segvit_hf.data.label_sets import get_label_set
+from segvit_hf.data.label_sets import LabelSet, get_label_set
 
 VARIANT_FILE = "variant.yml"
-
-_CLASSIFIER = "the ImageNet classifier of the encoder, which the segmentation model never runs"
-
-_DECODER_RULES = (
-    rename("proj_dec.{rest}", "input_projection.{rest}"),
-    rename("cls_emb", "class_embeddings"),
-    rename("proj_patch", "patch_projection"),
-    rename("proj_classes", "class_projection"),
-    rename("decoder_norm.{rest}", "norm.{rest}"),
-    rename("mask_norm.{rest}", "mask_norm.{rest}"),
-    *(rule for rule in TIMM_VIT_RULES if rule.original.startswith("blocks.")),
-)
-_HEAD_RULES = (rename("head.{rest}", "head.{rest}"),)
-
-RULES: tuple[Rule, ...] = (
-    drop("encoder.head.{rest}", _CLASSIFIER),
-    drop("encoder.head_dist.{rest}", f"{_CLASSIFIER} (of its distillation token)"),
-    *under("encoder.", "encoder.", TIMM_VIT_RULES),
-    *under("decoder.", "decoder.", _DECODER_RULES),
-    *under("decoder.", "decoder.", _HEAD_RULES),
-)
 
 # By the name that variant.yml has for a data set: our label set; the short side and the ratio of long to short side
 # within which segm/eval/miou.py resizes photos.
@@ -60,55 +30,33 @@ _NORMALIZATIONS = {
 }
 
 
-def plan_conversion(state_dict: Mapping[str, torch.Tensor], original: Mapping[str, Any]) -> ConversionPlan:
-    """Args:
-        state_dict: Original names to tensors; read for the number of decoder layers.
-        original: The content of `variant.yml` (`net_kwargs`, `dataset_kwargs`, `inference_kwargs`), or
-            mmsegmentation's `{"model": ..., "test_pipeline": ...}`; optional keys `classes`, `palette` and
-            `reduce_zero_label`. Without `classes` and `palette`, those of the data set that `variant.yml` names are
-            taken.
-
-    Raises:
-        ConversionError: If the configuration is incomplete, unsupported or not that of the weights.
-    """
-    _check_layout(state_dict, original)
-    if "model" in original:
-        return plan_mmseg_conversion(state_dict, original)
-    variant = OriginalFields(original, "variant")
-    for name in ("net_kwargs", "dataset_kwargs", "inference_kwargs"):
-        variant.use(name)
-    data = variant.section("dataset_kwargs")
-    window = _window(variant.section("inference_kwargs"))
-    fields, num_labels = _model_fields(variant.section("net_kwargs"), state_dict)
-    data_set = data.use("dataset", None)
-    original = _with_labels(original, data_set, num_labels)
-    labels = label_arguments(original, num_labels)
-    config = build_config(SegmenterConfig, "variant.net_kwargs", **fields, **labels, sliding_window=window)
-    _check_classes(config, state_dict)
-    return ConversionPlan(
-        config=config,
-        model_class=SegmenterForSemanticSegmentation,
-        image_processor=_image_processor(data, window, bool(original.get("reduce_zero_label", False))),
-        rules=RULES,
-    )
+def read_variant_config(original: Mapping[str, Any]) -> dict[str, Any]:
+    """Fields of `SegmenterConfig` for the content of `variant.yml`."""
+    _, net, inference = _sections(original)
+    window = _sliding_window(inference)
+    fields, num_labels = _model_fields(net)
+    labels = _label_set(original)
+    if labels is not None and labels.num_labels == num_labels:
+        original = {"classes": labels.classes, "palette": labels.palette, **original}
+    return {**fields, "sliding_window": window, **label_fields(original, num_labels)}
 
 
-def count_classes(state_dict: Mapping[str, torch.Tensor]) -> int | None:
-    """Number of classes of a Segmenter checkpoint in either layout; `None` if it has no decoder."""
-    for key, axis in (
-        ("decoder.cls_emb", 1),
-        ("decoder.head.weight", 0),
-        ("decode_head.cls_emb", 1),
-        ("decode_head.conv_seg.weight", 0),
-    ):
-        if key in state_dict:
-            return state_dict[key].shape[axis]
-    return None
-
-
-def find_layout(state_dict: Mapping[str, torch.Tensor]) -> str:
-    """`"mmseg"` for names of mmsegmentation, else `"original"`."""
-    return "mmseg" if any(key.startswith("backbone.") for key in state_dict) else "original"
+def read_variant_image_processor(original: Mapping[str, Any]) -> dict[str, Any]:
+    """Arguments of `SegmenterImageProcessor` for the content of `variant.yml`."""
+    data, _, inference = _sections(original)
+    mean, std = _NORMALIZATIONS[data.require("normalization", *_NORMALIZATIONS)]
+    _, short_edge, ratio = _DATA_SETS.get(data.use("dataset", None), (None, None, _DEFAULT_RATIO))
+    short_edge = data.use_int("image_size") if short_edge is None else short_edge
+    labels = _label_set(original)
+    reduce_labels = original.get("reduce_zero_label", labels is not None and labels.reduce_zero_label)
+    return {
+        "image_mean": mean,
+        "image_std": std,
+        "size": {"shortest_edge": short_edge, "longest_edge": ratio * short_edge},
+        # The model has the same rule; here it saves resizing the logits twice.
+        "minimum_input_short_edge": _sliding_window(inference)["crop_size"][0],
+        "do_reduce_labels": bool(reduce_labels),
+    }
 
 
 def find_variant(checkpoint_file: Path) -> dict[str, Any] | None:
@@ -117,23 +65,24 @@ def find_variant(checkpoint_file: Path) -> dict[str, Any] | None:
     return read_plain_yaml(path) if path.is_file() else None
 
 
-def _check_layout(state_dict: Mapping[str, torch.Tensor], original: Mapping[str, Any]) -> None:
-    if not state_dict:
-        return
-    is_mmseg = find_layout(state_dict) == "mmseg"
-    if is_mmseg and "model" not in original:
-        raise ConversionError(
-            "The weights are in mmsegmentation's layout: expected a configuration with the key 'model' "
-            f"(mmsegmentation's model dict), found the keys {sorted(original)}."
-        )
-    if not is_mmseg and "net_kwargs" not in original:
-        raise ConversionError(
-            "The weights are in the layout of rstrudel/segmenter: expected the content of its variant.yml "
-            f"(net_kwargs, dataset_kwargs, inference_kwargs), found the keys {sorted(original)}."
-        )
+def _sections(original: Mapping[str, Any]) -> tuple[OriginalFields, OriginalFields, OriginalFields]:
+    """What `variant.yml` says of the data, of the model and of the inference."""
+    variant = OriginalFields(original, "variant")
+    return variant.section("dataset_kwargs"), variant.section("net_kwargs"), variant.section("inference_kwargs")
 
 
-def _model_fields(net: OriginalFields, state_dict: Mapping[str, torch.Tensor]) -> tuple[dict[str, Any], int]:
+def _sliding_window(inference: OriginalFields) -> dict[str, list[int]]:
+    crop, stride = inference.use_int("window_size"), inference.use_int("window_stride")
+    return {"crop_size": [crop, crop], "stride": [stride, stride]}
+
+
+def _label_set(original: Mapping[str, Any]) -> LabelSet | None:
+    """Names and colors of the data set that `variant.yml` names."""
+    name = original["dataset_kwargs"].get("dataset")
+    return get_label_set(_DATA_SETS[name][0]) if name in _DATA_SETS else None
+
+
+def _model_fields(net: OriginalFields) -> tuple[dict[str, Any], int]:
     width, num_labels, dropout = net.use_int("d_model"), net.use_int("n_cls"), net.use_number("dropout", 0.1)
     decoder = net.section("decoder")
     is_linear = "linear" in str(decoder.use("name"))
@@ -153,9 +102,7 @@ def _model_fields(net: OriginalFields, state_dict: Mapping[str, torch.Tensor]) -
     }
     if not is_linear:
         decoder.require("name", "mask_transformer")
-        # One released file has another number of layers than the repository's configuration.
-        configured = decoder.use_int("n_layers")
-        fields["decoder_num_layers"] = _count_decoder_layers(state_dict) or configured
+        fields["decoder_num_layers"] = decoder.use_int("n_layers")
         fields["decoder_dropout"] = decoder.use_number("dropout")
         fields["decoder_drop_path_rate"] = decoder.use_number("drop_path_rate")
     decoder.finish()
@@ -164,46 +111,4 @@ def _model_fields(net: OriginalFields, state_dict: Mapping[str, torch.Tensor]) -
     return fields, num_labels
 
 
-def _count_decoder_layers(state_dict: Mapping[str, torch.Tensor]) -> int:
-    return len({match[1] for key in state_dict if (match := re.match(r"decoder\.blocks\.(\d+)\.", key))})
-
-
-def _window(inference: OriginalFields) -> dict[str, list[int]]:
-    crop, stride = inference.use_int("window_size"), inference.use_int("window_stride")
-    return {"crop_size": [crop, crop], "stride": [stride, stride]}
-
-
-def _with_labels(original: Mapping[str, Any], data_set: Any, num_labels: int) -> Mapping[str, Any]:
-    """`original` with the names and colors of its data set, unless it brings its own or has other classes."""
-    if data_set not in _DATA_SETS:
-        return original
-    labels = get_label_set(_DATA_SETS[data_set][0])
-    known: dict[str, Any] = {"reduce_zero_label": labels.reduce_zero_label}
-    if labels.num_labels == num_labels:
-        known |= {"classes": labels.classes, "palette": labels.palette}
-    return {**known, **original}
-
-
-def _image_processor(data: OriginalFields, window: dict[str, list[int]], reduce_labels: bool) -> Any:
-    mean, std = _NORMALIZATIONS[data.require("normalization", *_NORMALIZATIONS)]
-    _, short_edge, ratio = _DATA_SETS.get(data.use("dataset", None), (None, None, _DEFAULT_RATIO))
-    short_edge = data.use_int("image_size") if short_edge is None else short_edge
-    return SegmenterImageProcessor(
-        image_mean=mean,
-        image_std=std,
-        size={"shortest_edge": short_edge, "longest_edge": ratio * short_edge},
-        # The model has the same rule; here it saves resizing the logits twice.
-        minimum_input_short_edge=window["crop_size"][0],
-        do_reduce_labels=reduce_labels,
-    )
-
-
-def _check_classes(config: SegmenterConfig, state_dict: Mapping[str, torch.Tensor]) -> None:
-    found = count_classes(state_dict)
-    if found is not None and found != config.num_labels:
-        raise ConversionError(
-            f"The configuration has {config.num_labels} classes (net_kwargs.n_cls), the weights have {found}."
-        )
-
-
-__all__ = ["RULES", "VARIANT_FILE", "count_classes", "find_layout", "find_variant", "plan_conversion"]
+__all__ = ["VARIANT_FILE", "find_variant", "read_variant_config", "read_variant_image_processor"]

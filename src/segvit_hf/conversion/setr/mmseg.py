@@ -1,57 +1,27 @@
-"""The layout of SETR in mmsegmentation's zoo: configuration fields and names.
+"""Reads SETR's configurations in mmsegmentation's zoo.
 
-Covers mmsegmentation's VisionTransformer with SETRUPHead (Naive, PUP), and with MLANeck, SETRMLAHead and FCNHead as
-auxiliary head. It differs from the original's own: no bias in front of batch norm, an upsampling behind every
-convolution, MLA's maps counted from the deepest layer, a 1x1 classifier, and upsampling that does not align corners.
+Follows mmsegmentation 0.x's configs/setr/ and configs/_base_/models/setr_*.py: VisionTransformer with SETRUPHead
+(Naive, PUP), and with MLANeck, SETRMLAHead and FCNHead as auxiliary head. It differs from the original's own: no bias
+in front of batch norm, an upsampling behind every convolution, MLA's maps counted from the deepest layer, a 1x1
+classifier, and upsampling that does not align corners.
 """
 
 from collections.abc import Sequence
 from typing import Any
 
 from segvit_hf.conversion.errors import ConversionError
-from segvit_hf.conversion.key_mapping import Rule, rename, under
-from segvit_hf.conversion.mmseg.model import cross_entropy_weight, require_batch_norm, same_for_all
-from segvit_hf.conversion.mmseg.vit import MMSEG_VIT_RULES, layer_norm_eps, mmseg_vit_configuration
+from segvit_hf.conversion.mmseg.model import require_batch_norm, require_plain_head, same_for_all
+from segvit_hf.conversion.mmseg.vit import layer_norm_eps, mmseg_vit_configuration
 from segvit_hf.conversion.original_fields import OriginalFields
-from segvit_hf.models.setr.configuration_setr import SetrConfig
+from segvit_hf.conversion.setr.losses import loss_fields
 
 MMSEG_HEAD_TYPES = ("SETRUPHead", "SETRMLAHead")
 # The dropout of mmsegmentation's base class for heads.
 _DROPOUT = 0.1
 _LAYER_NORM_EPS = 1e-6
 
-_CONV_MODULE_RULES = (
-    rename("conv.{rest}", "convolution.{rest}"),
-    rename("bn.{rest}", "norm.{rest}"),
-)
-_UP_HEAD_RULES = (
-    rename("norm.{rest}", "norm.{rest}"),
-    *under("up_convs.{index}.0.", "convolutions.{index}.", _CONV_MODULE_RULES),
-    rename("conv_seg.{rest}", "classifier.{rest}"),
-)
-_ENCODER_RULES = under("backbone.", "encoder.", MMSEG_VIT_RULES)
-_UP_RULES: tuple[Rule, ...] = (
-    *under("decode_head.", "decoder.", _UP_HEAD_RULES),
-    *under("auxiliary_head.{head}.", "auxiliary_heads.{head}.", _UP_HEAD_RULES),
-    *_ENCODER_RULES,
-)
-_MLA_RULES: tuple[Rule, ...] = (
-    rename("neck.norm.{level}.{rest}", "aggregation.norms.{level}.{rest}"),
-    *under("neck.mla.channel_proj.{level}.", "aggregation.projections.{level}.", _CONV_MODULE_RULES),
-    *under("neck.mla.feat_extract.{level}.", "aggregation.convolutions.{level}.", _CONV_MODULE_RULES),
-    *under("decode_head.up_convs.{level}.{index}.", "decoder.levels.{level}.{index}.", _CONV_MODULE_RULES),
-    rename("decode_head.conv_seg.{rest}", "decoder.classifier.{rest}"),
-    rename("auxiliary_head.{head}.conv_seg.{rest}", "auxiliary_heads.{head}.classifier.{rest}"),
-    *_ENCODER_RULES,
-)
 
-
-def mmseg_rules(config: SetrConfig) -> tuple[Rule, ...]:
-    """Names in a checkpoint of mmsegmentation's zoo -> ours."""
-    return _MLA_RULES if config.decoder_type == "mla" else _UP_RULES
-
-
-def mmseg_configuration(model: OriginalFields) -> dict[str, Any]:
+def read_mmseg_model(model: OriginalFields) -> dict[str, Any]:
     """Fields of `SetrConfig`, except `sliding_window`, for a model dictionary of mmsegmentation.
 
     Raises:
@@ -60,26 +30,9 @@ def mmseg_configuration(model: OriginalFields) -> dict[str, Any]:
     fields = mmseg_vit_configuration(model.section("backbone"))
     decode_head, auxiliary_heads = model.section("decode_head"), model.sections("auxiliary_head")
     heads = (decode_head, *auxiliary_heads)
-    fields["num_labels"] = decode_head.use_int("num_classes")
-    fields["semantic_loss_ignore_index"] = decode_head.use_int("ignore_index", 255)
-    dropouts = []
-    for head in heads:
-        head.require("num_classes", fields["num_labels"])
-        head.require("out_channels", None, fields["num_labels"], default=None)
-        head.require("ignore_index", fields["semantic_loss_ignore_index"], default=255)
-        head.require("align_corners", False, default=False)
-        head.require("sampler", None, default=None)
-        head.require("threshold", None, default=None)
-        head.require("conv_cfg", None, default=None)
-        head.require("act_cfg", {"type": "ReLU"}, default={"type": "ReLU"})
-        head.ignore("init_cfg")
-        dropouts.append(head.use_number("dropout_ratio", _DROPOUT))
+    fields |= loss_fields(decode_head, auxiliary_heads)
+    dropouts = [head.use_number("dropout_ratio", _DROPOUT) for head in heads]
     fields["classifier_dropout"] = same_for_all(heads, "dropout_ratio", dropouts, _DROPOUT)
-    if cross_entropy_weight(decode_head) != 1.0:
-        raise ConversionError(f"{decode_head.where}.loss_decode.loss_weight: only 1.0 is supported.")
-    fields["auxiliary_loss_weight"] = same_for_all(
-        auxiliary_heads, "loss_decode.loss_weight", [cross_entropy_weight(head) for head in auxiliary_heads], 0.4
-    )
     if decode_head.require("type", *MMSEG_HEAD_TYPES) == "SETRMLAHead":
         fields.update(_mla_fields(model, decode_head, auxiliary_heads, fields))
     else:
@@ -99,7 +52,7 @@ def _up_head_fields(
     for head in heads:
         head.require("type", "SETRUPHead")
         head.require("in_channels", fields["hidden_size"])
-        head.require("input_transform", None, default=None)
+        require_plain_head(head, fields["num_labels"])
         require_batch_norm(head)
         _require_layer_norm(head, fields["layer_norm_eps"])
         shapes.append((head.use_int("num_convs", 1), head.use_int("up_scale", 4), head.use_int("kernel_size", 3)))
@@ -143,7 +96,7 @@ def _mla_fields(
     neck.finish()
     decode_head.require("in_channels", [width] * num_levels)
     decode_head.require("in_index", list(range(num_levels)))
-    decode_head.require("input_transform", "multiple_select", default="multiple_select")
+    require_plain_head(decode_head, fields["num_labels"], input_transform="multiple_select")
     require_batch_norm(decode_head)
     head_width = decode_head.use_int("mla_channels", 128)
     decode_head.require("channels", num_levels * head_width)
@@ -154,7 +107,7 @@ def _mla_fields(
         head.require("concat_input", False)
         head.require("in_channels", width)
         head.require("channels", width)
-        head.require("input_transform", None, default=None)
+        require_plain_head(head, fields["num_labels"])
         # Of convolutions that are not there.
         head.ignore("norm_cfg", "kernel_size", "dilation")
         in_indices.append(head.use_int("in_index", -1) % num_levels)
@@ -179,4 +132,4 @@ def _require_layer_norm(fields: OriginalFields, encoder_eps: float) -> None:
         )
 
 
-__all__ = ["MMSEG_HEAD_TYPES", "mmseg_configuration", "mmseg_rules"]
+__all__ = ["MMSEG_HEAD_TYPES", "read_mmseg_model"]

@@ -1,18 +1,17 @@
-"""The layout of SETR's own repository (https://github.com/fudan-zvg/SETR): configuration fields and names.
+"""Reads the configurations of SETR's authors (https://github.com/fudan-zvg/SETR).
 
-Covers VisionTransformer with VisionTransformerUpHead (Naive, PUP) and VIT_MLA with VIT_MLAHead and VIT_MLA_AUXIHead,
-with the ViT and the DeiT encoders (whose distillation token the original never uses).
+Follows the original's configs/SETR/, mmseg/models/backbones/vit.py and vit_mla.py, decode_heads/vit_up_head.py,
+vit_mla_head.py and vit_mla_auxi_head.py: VisionTransformer with VisionTransformerUpHead (Naive, PUP) and VIT_MLA with
+VIT_MLAHead and VIT_MLA_AUXIHead, for ViT and DeiT (whose distillation token the original never uses).
 """
 
 from collections.abc import Sequence
 from typing import Any
 
 from segvit_hf.conversion.errors import ConversionError
-from segvit_hf.conversion.key_mapping import Rule, drop, rename, under
-from segvit_hf.conversion.mmseg.model import cross_entropy_weight, require_batch_norm, same_for_all
-from segvit_hf.conversion.mmseg.vit import TIMM_VIT_RULES
+from segvit_hf.conversion.mmseg.model import require_batch_norm, require_plain_head, same_for_all
 from segvit_hf.conversion.original_fields import OriginalFields
-from segvit_hf.models.setr.configuration_setr import SetrConfig
+from segvit_hf.conversion.setr.losses import loss_fields
 
 # Written out in resolved configurations; not a setting of the original's configuration files.
 _LAYER_NORM = "LayerNorm(eps=1e-06)"
@@ -22,52 +21,8 @@ _UP_HEAD_WIDTH = 256
 # VisionTransformerUpHead's (num_conv, num_upsampe_layer) -> convolutions before the classifier, upsampling after each.
 _UP_HEADS = {(2, 1): (1, 1), (2, 2): (1, 4), (4, 4): (4, 2)}
 
-_UNUSED = "mmsegmentation's own classifier, which SETR's heads do not use"
-_CLASSIFIERS_NOT_USED = (
-    drop("decode_head.conv_seg.{rest}", _UNUSED),
-    drop("auxiliary_head.{head}.conv_seg.{rest}", _UNUSED),
-)
-_UP_HEAD_RULES = (
-    rename("norm.{rest}", "norm.{rest}"),
-    rename("conv_{index}.{rest}", "convolutions.{index}.convolution.{rest}"),
-    rename("syncbn_fc_{index}.{rest}", "convolutions.{index}.norm.{rest}"),
-)
-# The original counts MLA's levels from 2, as feature pyramids do.
-_MLA_RULES = (
-    rename("backbone.norm_{level}.{rest}", "aggregation.norms.{level}.{rest}"),
-    rename("backbone.mla.mla_p{level+2}_1x1.0.{rest}", "aggregation.projections.{level}.convolution.{rest}"),
-    rename("backbone.mla.mla_p{level+2}_1x1.1.{rest}", "aggregation.projections.{level}.norm.{rest}"),
-    rename("backbone.mla.mla_p{level+2}.0.{rest}", "aggregation.convolutions.{level}.convolution.{rest}"),
-    rename("backbone.mla.mla_p{level+2}.1.{rest}", "aggregation.convolutions.{level}.norm.{rest}"),
-    rename("decode_head.mlahead.head{level+2}.0.{rest}", "decoder.levels.{level}.0.convolution.{rest}"),
-    rename("decode_head.mlahead.head{level+2}.1.{rest}", "decoder.levels.{level}.0.norm.{rest}"),
-    rename("decode_head.mlahead.head{level+2}.3.{rest}", "decoder.levels.{level}.1.convolution.{rest}"),
-    rename("decode_head.mlahead.head{level+2}.4.{rest}", "decoder.levels.{level}.1.norm.{rest}"),
-    rename("decode_head.cls.{rest}", "decoder.classifier.{rest}"),
-    rename("auxiliary_head.{head}.aux.{rest}", "auxiliary_heads.{head}.classifier.{rest}"),
-)
 
-
-def original_rules(config: SetrConfig) -> tuple[Rule, ...]:
-    """Names in a checkpoint of the original -> ours."""
-    encoder = under("backbone.", "encoder.", TIMM_VIT_RULES)
-    if config.decoder_type == "mla":
-        return (*_CLASSIFIERS_NOT_USED, *_MLA_RULES, *encoder)
-    # The last convolution of a head is its classifier.
-    return (
-        *_CLASSIFIERS_NOT_USED,
-        rename(f"decode_head.conv_{config.decoder_num_convolutions}.{{rest}}", "decoder.classifier.{rest}"),
-        rename(
-            f"auxiliary_head.{{head}}.conv_{config.auxiliary_num_convolutions}.{{rest}}",
-            "auxiliary_heads.{head}.classifier.{rest}",
-        ),
-        *under("decode_head.", "decoder.", _UP_HEAD_RULES),
-        *under("auxiliary_head.{head}.", "auxiliary_heads.{head}.", _UP_HEAD_RULES),
-        *encoder,
-    )
-
-
-def original_configuration(model: OriginalFields) -> dict[str, Any]:
+def read_original_model(model: OriginalFields) -> dict[str, Any]:
     """Fields of `SetrConfig`, except `sliding_window`, for a model dictionary of the original.
 
     Raises:
@@ -86,15 +41,9 @@ def original_configuration(model: OriginalFields) -> dict[str, Any]:
         backbone.ignore("norm_cfg")
     backbone.finish()
     decode_head, auxiliary_heads = model.section("decode_head"), model.sections("auxiliary_head")
-    fields["num_labels"] = decode_head.use_int("num_classes")
-    fields["semantic_loss_ignore_index"] = decode_head.use_int("ignore_index", 255)
+    fields |= loss_fields(decode_head, auxiliary_heads)
     for head in (decode_head, *auxiliary_heads):
-        _check_head(head, fields)
-    if cross_entropy_weight(decode_head) != 1.0:
-        raise ConversionError(f"{decode_head.where}.loss_decode.loss_weight: only 1.0 is supported.")
-    fields["auxiliary_loss_weight"] = same_for_all(
-        auxiliary_heads, "loss_decode.loss_weight", [cross_entropy_weight(head) for head in auxiliary_heads], 0.4
-    )
+        _require_head(head, fields)
     fields.update(
         _mla_fields(decode_head, auxiliary_heads, fields)
         if is_mla
@@ -137,16 +86,11 @@ def _encoder_fields(backbone: OriginalFields) -> dict[str, Any]:
     }
 
 
-def _check_head(head: OriginalFields, fields: dict[str, Any]) -> None:
-    head.require("num_classes", fields["num_labels"])
-    head.require("ignore_index", fields["semantic_loss_ignore_index"], default=255)
+def _require_head(head: OriginalFields, fields: dict[str, Any]) -> None:
     head.require("img_size", fields["image_size"], default=768)
-    head.require("align_corners", False, default=False)
-    head.require("input_transform", None, default=None)
-    head.require("sampler", None, default=None)
-    head.require("conv_cfg", None, default=None)
+    require_plain_head(head, fields["num_labels"], unused=("act_cfg",))
     # mmsegmentation's base class takes these; SETR's heads read none of them (they never apply their dropout).
-    head.ignore("channels", "dropout_ratio", "act_cfg", "init_cfg")
+    head.ignore("channels", "dropout_ratio")
 
 
 def _up_head_fields(
@@ -225,4 +169,4 @@ def _mla_fields(
     }
 
 
-__all__ = ["original_configuration", "original_rules"]
+__all__ = ["read_original_model"]

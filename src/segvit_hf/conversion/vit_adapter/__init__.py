@@ -1,1 +1,1 @@
-"""ViT-Adapter (Chen et al., ICLR 2023): configuration and names."""
+"""ViT-Adapter (Chen et al., ICLR 2023)."""

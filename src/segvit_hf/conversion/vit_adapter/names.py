@@ -1,29 +1,24 @@
-"""ViT-Adapter's names (https://github.com/czczup/ViT-Adapter, segmentation code) and ours."""
+"""ViT-Adapter's names (https://github.com/czczup/ViT-Adapter) and ours.
+
+Follows segmentation/mmseg_custom/models/backbones/ and decode_heads/ of the original.
+"""
+
+from collections.abc import Callable, Mapping
+
+import torch
 
 from segvit_hf.conversion.key_mapping import Rule, drop, rename, under
-from segvit_hf.conversion.mmseg.vit import TIMM_VIT_RULES
+from segvit_hf.conversion.vit_names import BEIT_RULES, SCALED_VIT_RULES
+from segvit_hf.models.vit_adapter.configuration_vit_adapter import VitAdapterConfig
 
-INDEX_TABLE = "which row of the bias table belongs to which pair of patches: computed, not stored"
+# By `VitAdapterConfig.decoder_type`. Old files of Mask2Former also have a `conv_seg`, which it does not use.
+HEADS = {"mask2former": r"decode_head\.cls_embed\..*", "upernet": r"decode_head\.conv_seg\..*"}
+_POSITION_EMBEDDINGS = "backbone.pos_embed"
+_MASK2FORMER_CLASSIFIER = "decode_head.cls_embed.weight"
+_UPERNET_CLASSIFIER = "decode_head.conv_seg.weight"
+
 _BATCH_NORM = (rename("bn.{rest}", "norm.{rest}"), rename("conv.{rest}", "convolution.{rest}"))
 _GROUP_NORM = (rename("gn.{rest}", "norm.{rest}"), rename("conv.{rest}", "convolution.{rest}"))
-
-# Plain ViT (timm's names, and layer scale) and BEiT, inside `backbone.`.
-VIT_RULES: tuple[Rule, ...] = (
-    rename("blocks.{layer}.gamma1", "layers.{layer}.layer_scale1"),
-    rename("blocks.{layer}.gamma2", "layers.{layer}.layer_scale2"),
-    *(rule for rule in TIMM_VIT_RULES if not rule.original.startswith("norm.")),
-)
-BEIT_RULES: tuple[Rule, ...] = (
-    rename("blocks.{layer}.gamma_1", "layers.{layer}.layer_scale1"),
-    rename("blocks.{layer}.gamma_2", "layers.{layer}.layer_scale2"),
-    rename("blocks.{layer}.attn.q_bias", "layers.{layer}.attention.query_bias"),
-    rename("blocks.{layer}.attn.v_bias", "layers.{layer}.attention.value_bias"),
-    rename(
-        "blocks.{layer}.attn.relative_position_bias_table", "layers.{layer}.attention.relative_position_bias_table"
-    ),
-    drop("blocks.{layer}.attn.relative_position_index", INDEX_TABLE),
-    *VIT_RULES,
-)
 
 _DEFORMABLE_ATTENTION_RULES = (
     rename("sampling_offsets.{rest}", "sampling_offsets.{rest}"),
@@ -51,7 +46,7 @@ _SPATIAL_PRIOR_RULES = (
     rename("conv{stage+2}.1.{rest}", "stages.{stage}.norm.{rest}"),
     rename("fc{level+1}.{rest}", "projections.{level}.{rest}"),
 )
-ADAPTER_RULES: tuple[Rule, ...] = (
+_ADAPTER_RULES: tuple[Rule, ...] = (
     rename("level_embed", "level_embeddings.weight"),
     *under("spm.", "spatial_prior.", _SPATIAL_PRIOR_RULES),
     *under("interactions.{block}.injector.", "interactions.{block}.injector.", _EXCHANGE_RULES),
@@ -65,7 +60,7 @@ ADAPTER_RULES: tuple[Rule, ...] = (
     rename("norm{level+1}.{rest}", "feature_norms.{level}.{rest}"),
 )
 
-UPERNET_RULES: tuple[Rule, ...] = (
+_UPERNET_RULES: tuple[Rule, ...] = (
     *under("decode_head.psp_modules.{scale}.1.", "decoder.pooled_convolutions.{scale}.", _BATCH_NORM),
     *under("decode_head.bottleneck.", "decoder.bottleneck.", _BATCH_NORM),
     *under("decode_head.lateral_convs.{level}.", "decoder.lateral_convolutions.{level}.", _BATCH_NORM),
@@ -86,7 +81,7 @@ _LAYER_RULES = (
     rename("ffns.0.layers.1.{rest}", "mlp.fc2.{rest}"),
     rename("norms.{number}.{rest}", "norm{number+1}.{rest}"),
 )
-MASK2FORMER_RULES: tuple[Rule, ...] = (
+_MASK2FORMER_RULES: tuple[Rule, ...] = (
     *under(
         "decode_head.pixel_decoder.input_convs.{level}.",
         "decoder.pixel_decoder.input_convolutions.{level}.",
@@ -126,11 +121,29 @@ MASK2FORMER_RULES: tuple[Rule, ...] = (
 )
 
 
-def vit_adapter_rules(*, is_beit: bool, is_mask2former: bool) -> tuple[Rule, ...]:
-    """The table for one kind of encoder and decoder."""
-    encoder = BEIT_RULES if is_beit else VIT_RULES
-    decoder = MASK2FORMER_RULES if is_mask2former else UPERNET_RULES
-    return (*under("backbone.", "encoder.", (*ADAPTER_RULES, *encoder)), *decoder)
+def vit_adapter_rules(config: VitAdapterConfig) -> tuple[Rule, ...]:
+    """Original names -> ours."""
+    encoder = BEIT_RULES if config.use_relative_position_bias else SCALED_VIT_RULES
+    decoder = _MASK2FORMER_RULES if config.decoder_type == "mask2former" else _UPERNET_RULES
+    return (*under("backbone.", "encoder.", (*_ADAPTER_RULES, *encoder)), *decoder)
 
 
-__all__ = ["BEIT_RULES", "INDEX_TABLE", "VIT_RULES", "vit_adapter_rules"]
+def vit_adapter_transforms(config: VitAdapterConfig) -> dict[str, Callable[[torch.Tensor], torch.Tensor]]:
+    """The first position embedding belongs to a class token that the plain ViT encoder does not have."""
+    return {} if config.use_class_token else {_POSITION_EMBEDDINGS: lambda embeddings: embeddings[:, 1:]}
+
+
+def head_of(config: VitAdapterConfig) -> str:
+    """Which of `HEADS` a configuration has."""
+    return config.decoder_type
+
+
+def count_classes(state_dict: Mapping[str, torch.Tensor]) -> int | None:
+    """Number of classes of a ViT-Adapter checkpoint, read from its classifier; `None` if it has none."""
+    if _MASK2FORMER_CLASSIFIER in state_dict:
+        return state_dict[_MASK2FORMER_CLASSIFIER].shape[0] - 1  # the last row is "no object"
+    classifier = state_dict.get(_UPERNET_CLASSIFIER)
+    return None if classifier is None else classifier.shape[0]
+
+
+__all__ = ["HEADS", "count_classes", "head_of", "vit_adapter_rules", "vit_adapter_transforms"]

@@ -1,0 +1,1 @@
+"""SegViT v1 (Zhang et al., NeurIPS 2022)."""

@@ -1,0 +1,72 @@
+"""Names of plain ViT encoders -> those of segvit_hf's ViTEncoder, without the prefixes of the models around them.
+
+Follows timm's vision_transformer.py, BEiT's modeling_finetune.py (https://github.com/microsoft/unilm/tree/master/beit)
+and mmsegmentation's backbones/vit.py.
+"""
+
+from segvit_hf.conversion.key_mapping import Rule, drop, rename
+
+_INDEX_TABLE = "which row of the bias table belongs to which pair of patches: computed, not stored"
+
+_EMBEDDING_RULES = (
+    rename("cls_token", "embeddings.cls_token"),
+    rename("dist_token", "embeddings.distillation_token"),
+    rename("pos_embed", "embeddings.position_embeddings"),
+)
+
+MMSEG_LAYER_RULES: tuple[Rule, ...] = (
+    rename("layers.{layer}.ln1.{rest}", "layers.{layer}.norm1.{rest}"),
+    rename("layers.{layer}.attn.attn.in_proj_weight", "layers.{layer}.attention.qkv.weight"),
+    rename("layers.{layer}.attn.attn.in_proj_bias", "layers.{layer}.attention.qkv.bias"),
+    rename("layers.{layer}.attn.attn.out_proj.{rest}", "layers.{layer}.attention.proj.{rest}"),
+    rename("layers.{layer}.ln2.{rest}", "layers.{layer}.norm2.{rest}"),
+    rename("layers.{layer}.ffn.layers.0.0.{rest}", "layers.{layer}.mlp.fc1.{rest}"),
+    rename("layers.{layer}.ffn.layers.1.{rest}", "layers.{layer}.mlp.fc2.{rest}"),
+)
+MMSEG_VIT_RULES: tuple[Rule, ...] = (
+    *_EMBEDDING_RULES,
+    rename("patch_embed.projection.{rest}", "embeddings.patch_embeddings.{rest}"),
+    *MMSEG_LAYER_RULES,
+    rename("ln1.{rest}", "norm.{rest}"),
+)
+
+TIMM_LAYER_RULES: tuple[Rule, ...] = (
+    rename("blocks.{layer}.norm1.{rest}", "layers.{layer}.norm1.{rest}"),
+    rename("blocks.{layer}.attn.qkv.{rest}", "layers.{layer}.attention.qkv.{rest}"),
+    rename("blocks.{layer}.attn.proj.{rest}", "layers.{layer}.attention.proj.{rest}"),
+    rename("blocks.{layer}.norm2.{rest}", "layers.{layer}.norm2.{rest}"),
+    rename("blocks.{layer}.mlp.fc1.{rest}", "layers.{layer}.mlp.fc1.{rest}"),
+    rename("blocks.{layer}.mlp.fc2.{rest}", "layers.{layer}.mlp.fc2.{rest}"),
+)
+TIMM_VIT_RULES: tuple[Rule, ...] = (
+    *_EMBEDDING_RULES,
+    rename("patch_embed.proj.{rest}", "embeddings.patch_embeddings.{rest}"),
+    *TIMM_LAYER_RULES,
+    rename("norm.{rest}", "norm.{rest}"),
+)
+# With the layer scale that ViT-Adapter adds to timm's ViT.
+SCALED_VIT_RULES: tuple[Rule, ...] = (
+    rename("blocks.{layer}.gamma1", "layers.{layer}.layer_scale1"),
+    rename("blocks.{layer}.gamma2", "layers.{layer}.layer_scale2"),
+    *TIMM_VIT_RULES,
+)
+BEIT_RULES: tuple[Rule, ...] = (
+    rename("blocks.{layer}.gamma_1", "layers.{layer}.layer_scale1"),
+    rename("blocks.{layer}.gamma_2", "layers.{layer}.layer_scale2"),
+    rename("blocks.{layer}.attn.q_bias", "layers.{layer}.attention.query_bias"),
+    rename("blocks.{layer}.attn.v_bias", "layers.{layer}.attention.value_bias"),
+    rename(
+        "blocks.{layer}.attn.relative_position_bias_table", "layers.{layer}.attention.relative_position_bias_table"
+    ),
+    drop("blocks.{layer}.attn.relative_position_index", _INDEX_TABLE),
+    *SCALED_VIT_RULES,
+)
+
+__all__ = [
+    "BEIT_RULES",
+    "MMSEG_LAYER_RULES",
+    "MMSEG_VIT_RULES",
+    "SCALED_VIT_RULES",
+    "TIMM_LAYER_RULES",
+    "TIMM_VIT_RULES",
+]
