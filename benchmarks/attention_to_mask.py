@@ -12,12 +12,9 @@ from collections.abc import Callable
 
 import torch
 
-# Released models: (classes, tokens, decoder width, heads).
-CASES = {
-    "ViT-B, ADE20K 512": (150, 32 * 32, 384, 12),
-    "ViT-L, ADE20K 640": (150, 40 * 40, 512, 16),
-    "ViT-L, COCO-Stuff 512": (171, 32 * 32, 512, 16),
-}
+from segvit_hf import get_preset
+
+PRESETS = ("segvit-vit-b-ade20k", "segvit-vit-l-ade20k", "segvit-vit-l-cocostuff10k")
 
 
 def mean_over_heads(query: torch.Tensor, key: torch.Tensor, num_heads: int) -> torch.Tensor:
@@ -35,26 +32,31 @@ def one_product(query: torch.Tensor, key: torch.Tensor, num_heads: int) -> torch
 
 
 def seconds(function: Callable[..., torch.Tensor], *arguments: torch.Tensor | int) -> float:
+    """Wall time of one call."""
     start = time.perf_counter()
     function(*arguments)
     return time.perf_counter() - start
 
 
 def main() -> None:
+    """Prints a line per preset."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--repeats", type=int, default=20)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    print(f"{'case':24} {'per head':>10} {'one product':>12} {'ratio':>7} {'largest difference':>20}")
-    for name, (num_labels, num_tokens, width, num_heads) in CASES.items():
+    print(f"{'preset':26} {'per head':>10} {'one product':>12} {'ratio':>7} {'largest difference':>20}")
+    for name in PRESETS:
+        config = get_preset(name).build_config()
+        num_labels, num_tokens = config.num_labels, config.patch_grid[0] * config.patch_grid[1]
+        width, num_heads = config.decoder_hidden_size, config.decoder_num_attention_heads
         query, key = torch.randn(2, num_labels, width), torch.randn(2, num_tokens, width)
         difference = (mean_over_heads(query, key, num_heads) - one_product(query, key, num_heads)).abs().max()
         inputs = (query, key, num_heads)
         pairs = [(seconds(mean_over_heads, *inputs), seconds(one_product, *inputs)) for _ in range(arguments.repeats)]
         per_head, product = (statistics.median(times) for times in zip(*pairs, strict=True))
         ratio = statistics.median(a / b for a, b in pairs)
-        print(f"{name:24} {per_head * 1e3:8.2f}ms {product * 1e3:10.2f}ms {ratio:6.1f}x {difference:20.1e}")
+        print(f"{name:26} {per_head * 1e3:8.2f}ms {product * 1e3:10.2f}ms {ratio:6.1f}x {difference:20.1e}")
 
 
 if __name__ == "__main__":

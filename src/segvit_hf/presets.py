@@ -172,17 +172,18 @@ class Preset:
             return f"{self.base_url}/{self.file}"
         return self.page or f"https://huggingface.co/{self.repository}/resolve/main/{self.file}"
 
-    def build_config(self, num_labels: int | None = None) -> PreTrainedConfig:
+    def build_config(self, num_labels: int | None = None, **changes: Any) -> PreTrainedConfig:
         """The configuration.
 
         Args:
             num_labels: Number of classes; by default the preset's own classes, with their names and colors.
+            **changes: Fields that differ from the preset's.
         """
         labels: dict[str, Any] = {"num_labels": num_labels}
         if num_labels is None:
             own = self.label_set
             labels = {"id2label": own.id2label, "label2id": own.label2id, "palette": [list(c) for c in own.palette]}
-        return _architecture(self.family).config(**self.config, **labels)
+        return _architecture(self.family).config(**{**self.config, **changes}, **labels)
 
     def build_image_processor(self, do_reduce_labels: bool | None = None) -> Any:
         """The image processor (torchvision backend).

@@ -10,9 +10,9 @@ import pytest
 import torch
 from transformers import AutoModelForSemanticSegmentation
 
+from segvit_hf import get_preset, list_presets
 from segvit_hf.cli import convert as command
 from segvit_hf.cli import main as program
-from segvit_hf.conversion.released_checkpoints import RELEASED_CHECKPOINTS
 from tests.conversion.conftest import CheckpointFiles
 from tests.reference import load_case
 
@@ -79,9 +79,9 @@ def test_files_of_another_preset_are_refused(tmp_path: Path, capsys: pytest.Capt
 def test_the_list_names_every_preset(capsys: pytest.CaptureFixture[str]) -> None:
     assert convert("--list") == 0
     output = capsys.readouterr().out
-    for checkpoint in RELEASED_CHECKPOINTS:
-        assert checkpoint.name in output
-        assert checkpoint.file_name in output
+    for name in list_presets():
+        assert name in output
+        assert get_preset(name).file.rsplit("/", 1)[-1] in output
     assert "not measured again" in output
 
 

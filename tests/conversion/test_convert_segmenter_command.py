@@ -1,4 +1,4 @@
-"""`segvit-hf convert` for Segmenter: `variant.yml` beside the file, folders, addresses, the two layouts."""
+"""`segvit-hf convert` for Segmenter: `variant.yml` beside the file, folders, addresses, the two namings."""
 
 import functools
 import json
@@ -101,22 +101,22 @@ def test_an_address_without_a_checkpoint_is_named(
     assert "/missing/checkpoint.pth could not be fetched: HTTP Error 404" in capsys.readouterr().err
 
 
-def test_mmsegmentations_layout(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_mmsegmentations_names(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     case = load_case("segmenter", "tiny-mask")
     torch.save({"state_dict": mmseg_state_dict(case), "meta": {}}, tmp_path / "zoo.pth")
     (tmp_path / "zoo.json").write_text(json.dumps(mmseg_original(case)))
     words = ["--family", "segmenter", "--config", tmp_path / "zoo.json", tmp_path / "zoo.pth", "--output"]
-    assert convert(*words, tmp_path / "out", "--layout", "mmseg") == 0
+    assert convert(*words, tmp_path / "out", "--naming", "mmseg") == 0
     model = AutoModelForSemanticSegmentation.from_pretrained(tmp_path / "out").eval()
     with torch.no_grad():
         assert_close_to_reference(model(case.pixel_values()).logits, case, "logits")
-    assert convert(*words, tmp_path / "again", "--layout", "original") == 1
-    assert "expected weights in the layout 'original', found 'mmseg'" in capsys.readouterr().err
+    assert convert(*words, tmp_path / "again", "--naming", "original") == 1
+    assert "expected weights with the naming 'original', found 'mmseg'" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("layout", [None, "mmseg"])
+@pytest.mark.parametrize("naming", [None, "mmseg"])
 def test_a_preset_with_a_file_of_mmsegmentation_becomes_the_preset_of_that(
-    layout: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    naming: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from segvit_hf.cli import convert as command
 
@@ -133,11 +133,11 @@ def test_a_preset_with_a_file_of_mmsegmentation_becomes_the_preset_of_that(
     )
     torch.save({"state_dict": mmseg_state_dict(case)}, tmp_path / "zoo.pth")
     words = ["segmenter-seg-t-mask-16-ade20k", tmp_path / "zoo.pth", "--output", tmp_path / "out"]
-    assert convert(*words, *([] if layout is None else ["--layout", layout])) == 0
+    assert convert(*words, *([] if naming is None else ["--naming", naming])) == 0
     ((converted, preset),) = exported
     assert preset == "segmenter-mmseg-vit-t-mask-ade20k"
     assert converted.model.config.id2label[149] == "flag"
-    if layout is None:
+    if naming is None:
         assert "converting it as that" in capsys.readouterr().err
 
 

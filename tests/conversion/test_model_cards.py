@@ -1,4 +1,4 @@
-"""The cards in model_cards/ are those of the table, and their metadata is valid."""
+"""The cards in model_cards/ and the tables of CHECKPOINTS.md are those of the presets; their metadata is valid."""
 
 from pathlib import Path
 
@@ -6,47 +6,60 @@ import pytest
 import yaml
 from huggingface_hub import ModelCard
 
+from segvit_hf import get_preset, list_presets
+from segvit_hf.conversion import checkpoint_tables
 from segvit_hf.conversion.cards import conversion_summary, main, own_model_card, released_model_card
-from segvit_hf.conversion.released_checkpoint import published
-from segvit_hf.conversion.released_checkpoints import RELEASED_CHECKPOINTS, ReleasedCheckpoint, get_released_checkpoint
+from segvit_hf.conversion.checkpoint_tables import format_mean_iou, markdown_tables
 
-CARDS = Path(__file__).parents[2] / "model_cards"
-each_checkpoint = pytest.mark.parametrize("checkpoint", RELEASED_CHECKPOINTS, ids=lambda checkpoint: checkpoint.name)
-
-
-@each_checkpoint
-def test_the_cards_are_up_to_date(checkpoint: ReleasedCheckpoint) -> None:
-    card = (CARDS / f"{checkpoint.name}.md").read_text(encoding="utf-8")
-    assert card == released_model_card(checkpoint), "run `python -m segvit_hf.conversion.cards --output model_cards`"
+REPOSITORY = Path(__file__).parents[2]
+CARDS = REPOSITORY / "model_cards"
+each_preset = pytest.mark.parametrize("name", list_presets())
 
 
-def test_there_is_no_card_without_a_checkpoint() -> None:
-    assert {file.stem for file in CARDS.glob("*.md")} == {checkpoint.name for checkpoint in RELEASED_CHECKPOINTS}
+@each_preset
+def test_the_cards_are_up_to_date(name: str) -> None:
+    card = (CARDS / f"{name}.md").read_text(encoding="utf-8")
+    assert card == released_model_card(get_preset(name)), (
+        "run `python -m segvit_hf.conversion.cards --output model_cards`"
+    )
+
+
+def test_there_is_no_card_without_a_preset() -> None:
+    assert {file.stem for file in CARDS.glob("*.md")} == set(list_presets())
 
 
 def test_the_command_writes_all_cards(tmp_path: Path) -> None:
     assert main(["--output", str(tmp_path / "cards")]) == 0
-    assert len(list((tmp_path / "cards").iterdir())) == len(RELEASED_CHECKPOINTS)
+    assert len(list((tmp_path / "cards").iterdir())) == len(list_presets())
 
 
-@each_checkpoint
-def test_metadata_and_published_numbers(checkpoint: ReleasedCheckpoint) -> None:
-    text = released_model_card(checkpoint)
+def test_the_tables_are_up_to_date(tmp_path: Path) -> None:
+    assert checkpoint_tables.main(["--output", str(tmp_path / "tables.md")]) == 0
+    assert (tmp_path / "tables.md").read_text(encoding="utf-8") == markdown_tables()
+    found = (REPOSITORY / "CHECKPOINTS.md").read_text(encoding="utf-8")
+    assert found == markdown_tables(), "run `python -m segvit_hf.conversion.checkpoint_tables --output CHECKPOINTS.md`"
+    assert all(f"| `{name}` |" in found for name in list_presets())
+
+
+@each_preset
+def test_metadata_and_published_numbers(name: str) -> None:
+    preset = get_preset(name)
+    text = released_model_card(preset)
     metadata = ModelCard(text).data.to_dict()
     assert metadata == yaml.safe_load(text.split("---\n")[1])
-    if checkpoint.family == "segvit":
+    if preset.family == "segvit":
         assert metadata["license"] == "other"
         assert metadata["license_link"].startswith("https://")
-        assert metadata["base_model"] == checkpoint.repository
+        assert metadata["base_model"] == preset.repository
         assert "non-commercial" in text
     else:
-        assert metadata["license"] == checkpoint.publication.license_name
-        assert checkpoint.url is None or (checkpoint.base_url or checkpoint.url) in text
+        assert metadata["license"] == preset.publication.license_name
+        assert preset.url is None or (preset.base_url or preset.url) in text
     assert metadata["pipeline_tag"] == "image-segmentation"
-    assert metadata["datasets"] == [checkpoint.dataset_id]
-    assert f"| {published(checkpoint.miou_single_scale)} | {published(checkpoint.miou_multi_scale)} |" in text
+    assert metadata["datasets"] == [preset.data_set.hub_id]
+    assert f"| {format_mean_iou(preset.mean_iou[0])} | {format_mean_iou(preset.mean_iou[1])} |" in text
     assert "not measured again" in text
-    assert f"@inproceedings{{{checkpoint.publication.citation_key}" in text
+    assert f"@inproceedings{{{preset.publication.citation_key}" in text
 
 
 @pytest.mark.parametrize(
@@ -54,11 +67,11 @@ def test_metadata_and_published_numbers(checkpoint: ReleasedCheckpoint) -> None:
     [
         ("setr-pup-vit-l-ade20k", "that [its authors link](https://drive.google.com/", "download\nthe file by hand"),
         ("setr-pup-deit-b-ade20k", "The weights were not released.", "trained with the authors' configuration"),
-        ("setr-mmseg-pup-vit-l-ade20k", "in the folder https://download.openmmlab.com/", "fetched from there"),
+        ("setr-mmseg-pup-vit-l-ade20k", "at https://download.openmmlab.com/", "fetched from there"),
     ],
 )
 def test_a_card_says_where_the_file_is(name: str, origin: str, advice: str) -> None:
-    text = released_model_card(get_released_checkpoint(name))
+    text = released_model_card(get_preset(name))
     assert origin in text
     assert advice in text
 

@@ -21,22 +21,26 @@ from segvit_hf.conversion import ConversionError, convert_checkpoint
 from segvit_hf.conversion.convert import expected_shapes
 from segvit_hf.conversion.families import FAMILIES
 from segvit_hf.conversion.key_mapping import original_name
-from segvit_hf.conversion.released_checkpoints import get_released_checkpoint, preset_for_layout
-from segvit_hf.conversion.released_setr import CITYSCAPES, SetrData
-from segvit_hf.conversion.released_setr_mmseg import setr_mmseg_model
+from tests.conversion.released_manifests import ORIGINALS_OF_MMSEG
 
 Weights = dict[str, torch.Tensor]
-SMALL = SetrData("small", "", 5, "", "", (64, 64), 64, 43)
+CROP = 64
 
 
-def small_model(decoder: str, data: SetrData = SMALL) -> dict[str, Any]:
-    """The zoo's model dictionary, with a small encoder."""
-    model = setr_mmseg_model(decoder, data)
+def small_model(decoder: str, data: str = "ade20k") -> dict[str, Any]:
+    """The zoo's model dictionary, with a small encoder and few classes."""
+    preset = next(name for name in ORIGINALS_OF_MMSEG if name.startswith(f"setr-mmseg-{decoder}-vit-l-{data}"))
+    model = copy.deepcopy(ORIGINALS_OF_MMSEG[preset]["model"])
     model["backbone"] |= {"embed_dims": 32, "num_layers": 4, "num_heads": 2, "out_indices": [0, 1, 2, 3]}
+    model["backbone"]["img_size"] = [CROP, CROP]
+    model["test_cfg"] |= {"crop_size": [CROP, CROP], "stride": [43, 43]}
+    heads = (model["decode_head"], *model["auxiliary_head"])
+    for head in heads:
+        head["num_classes"] = 5
     if decoder == "mla":
         model["neck"]["in_channels"] = [32] * 4
     else:
-        for head in (model["decode_head"], *model["auxiliary_head"]):
+        for head in heads:
             head["in_channels"] = 32
     return model
 
@@ -200,7 +204,7 @@ def test_the_converted_model_computes_what_mmsegmentation_does(decoder: str, siz
 
 
 def test_the_zoos_naive_auxiliary_heads_differ_between_data_sets() -> None:
-    cityscapes = small_model("naive", CITYSCAPES)
+    cityscapes = small_model("naive", "cityscapes")
     assert [head["num_convs"] for head in cityscapes["auxiliary_head"]] == [1, 1, 1]
     assert [head["num_convs"] for head in small_model("naive")["auxiliary_head"]] == [2, 2, 2]
 
@@ -227,30 +231,21 @@ def test_weights_of_the_other_layout_are_recognized() -> None:
         convert_checkpoint("setr", weights, {"model": model})
 
 
-def test_presets_of_the_zoo_are_found_by_layout() -> None:
-    preset = get_released_checkpoint("setr-pup-vit-l-ade20k")
-    zoo = preset_for_layout(preset, "mmseg")
-    assert zoo.name == "setr-mmseg-pup-vit-l-ade20k"
-    assert preset_for_layout(zoo, "original") is preset
-    with pytest.raises(ConversionError, match="expected a file in the layout 'original', found 'mmseg'"):
-        preset_for_layout(get_released_checkpoint("setr-pup-vit-l-pascal-context"), "mmseg")
-
-
-def test_the_command_converts_a_file_of_the_zoos_layout(tmp_path: Path) -> None:
+def test_the_command_converts_a_file_of_the_zoos_names(tmp_path: Path) -> None:
     model = small_model("mla")
     weights = random_weights(model)
     torch.save({"meta": {"CLASSES": tuple("abcde")}, "state_dict": weights}, tmp_path / "latest.pth")
     (tmp_path / "original.json").write_text(json.dumps({"model": model}))
     words = ["--family", "setr", "--config", str(tmp_path / "original.json"), str(tmp_path / "latest.pth")]
-    assert run_command([*words, "--layout", "mmseg", "--output", str(tmp_path / "out")]) == 0
+    assert run_command([*words, "--naming", "mmseg", "--output", str(tmp_path / "out")]) == 0
     saved = SetrForSemanticSegmentation.from_pretrained(tmp_path / "out").eval()
     pixels = torch.randn(1, 3, 64, 64)
     with torch.no_grad():
         expected = mmseg_logits("mla", model, weights, pixels)[0]
         torch.testing.assert_close(saved(pixels).logits, expected, rtol=0, atol=1e-4 * float(expected.abs().max()))
     assert saved.config.id2label[4] == "e"
-    with pytest.raises(ConversionError, match="expected weights in the layout 'original', found 'mmseg'"):
-        run_command([*words, "--layout", "original", "--output", str(tmp_path / "other")])
+    with pytest.raises(ConversionError, match="expected weights with the naming 'original', found 'mmseg'"):
+        run_command([*words, "--naming", "original", "--output", str(tmp_path / "other")])
 
 
 def run_command(words: list[str]) -> int:

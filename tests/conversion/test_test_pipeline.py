@@ -1,17 +1,20 @@
 """From mmsegmentation's test pipelines to image processor arguments."""
 
+import copy
 from typing import Any
 
 import pytest
 
 from segvit_hf.conversion.errors import ConversionError
 from segvit_hf.conversion.mmseg.test_pipeline import image_processor_arguments
-from segvit_hf.conversion.released_segvit import segvit_test_pipeline
+from tests.reference import load_case
 
 
 def pipeline(**resize: Any) -> list[dict[str, Any]]:
-    steps = segvit_test_pipeline(scale=(2048, 512), min_size=None, mean=[123.675, 116.28, 103.53], std=[127.5] * 3)
+    """SegViT's pipeline for ADE20K with changes, and the other normalization."""
+    steps = copy.deepcopy(load_case("segvit", "full-vit-b-ade20k").meta["test_pipeline"])
     steps[1]["transforms"][0].update(resize)
+    steps[1]["transforms"][2]["std"] = [127.5] * 3
     return steps
 
 

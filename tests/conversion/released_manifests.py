@@ -1,0 +1,96 @@
+"""Which manifest (names and shapes of a released file, with its original configuration) belongs to which preset."""
+
+import gzip
+import json
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from segvit_hf import get_preset, list_presets
+from segvit_hf.presets import Preset
+from tests.reference import ReferenceCase, case_names, load_case
+
+# mmsegmentation's model dictionaries and test pipelines of the presets that have no manifest.
+ORIGINALS_OF_MMSEG: dict[str, Any] = json.loads(
+    gzip.decompress((Path(__file__).parents[1] / "fixtures" / "originals_of_mmseg_presets.json.gz").read_bytes())
+)
+PRESETS = {name: get_preset(name) for name in list_presets()}
+ORIGINAL_PRESETS = [name for name, preset in PRESETS.items() if preset.naming == "original"]
+# What Segmenter's repository would give for its Cityscapes file, which has one decoder layer instead.
+COUNTER_EXAMPLE = "full-seg-l-mask-16-cityscapes-2layers"
+# BEiTv2's files have the names and shapes of BEiT's, which the manifests were made of.
+_SAME_SHAPES = {
+    "mask2former_beitv2_adapter_large_896_80k_ade20k": "mask2former_beit_adapter_large_896_80k_ade20k",
+    "mask2former_beitv2_adapter_large_896_80k_cocostuff164k": "mask2former_beit_adapter_large_896_80k_cocostuff164k",
+}
+
+
+def manifests(family: str) -> list[str]:
+    """Names of a family's manifests."""
+    return [name for name in case_names(family, "full-*") if name != COUNTER_EXAMPLE]
+
+
+def manifest_of(preset: Preset) -> ReferenceCase:
+    """The manifest of a preset's file."""
+    fitting = [
+        case
+        for case in (load_case(preset.family, name) for name in manifests(preset.family))
+        if _IS_OF[preset.family](case, preset)
+    ]
+    assert len(fitting) == 1, (preset.name, [case.name for case in fitting])
+    return fitting[0]
+
+
+def original_of(preset: Preset) -> dict[str, Any]:
+    """The original's configuration of a preset, as its project resolves it, with our label set."""
+    labels = preset.label_set
+    known = {"classes": labels.classes, "palette": labels.palette, "reduce_zero_label": labels.reduce_zero_label}
+    if preset.naming == "mmseg":
+        return {**ORIGINALS_OF_MMSEG[preset.name], **known}
+    case = manifest_of(preset)
+    if preset.family == "segmenter":
+        return {**case.meta["variant"], **known}
+    protocol = case.meta.get("protocol", case.meta)
+    pipelines = {"test_pipeline": protocol["test_pipeline"]}
+    if preset.multi_scale is not None:
+        pipelines["multi_scale_test_pipeline"] = _multi_scale(protocol["test_pipeline"], preset)
+    return {"model": case.arch, **pipelines, **known}
+
+
+def _multi_scale(test_pipeline: list[Any], preset: Preset) -> list[Any]:
+    """SETR's pipeline for several scales, which differs from that for one in its resize."""
+    pipeline = json.loads(json.dumps(test_pipeline))
+    step = next(step for step in pipeline if step["type"] == "MultiScaleFlipAug")
+    step |= {"img_ratios": preset.multi_scale, "flip": True}
+    resize = next(transform for transform in step["transforms"] if transform["type"] == "Resize")
+    resize.pop("dataset", None)
+    resize |= {"crop_size": [preset.crop, preset.crop], "setr_multi_scale": True}
+    return pipeline
+
+
+def _is_of_segvit(case: ReferenceCase, preset: Preset) -> bool:
+    same_file = case.meta["released_file"] == preset.file
+    return same_file and case.arch["decode_head"]["num_classes"] == preset.num_labels
+
+
+def _is_of_segmenter(case: ReferenceCase, preset: Preset) -> bool:
+    return case.meta["released_file"] == preset.file
+
+
+def _is_of_setr(case: ReferenceCase, preset: Preset) -> bool:
+    configurations = [PurePosixPath(row["config"]).stem for row in case.meta["released"]]
+    return preset.file.removesuffix(".pth") in configurations
+
+
+def _is_of_vit_adapter(case: ReferenceCase, preset: Preset) -> bool:
+    stem = PurePosixPath(preset.file).name.removesuffix(".tar").rsplit(".", 1)[0]
+    # Both tiny files are spelled `160` in place of `160k`.
+    stem = _SAME_SHAPES.get(stem, stem).replace("_512_160_", "_512_160k_")
+    return case.name.removeprefix("full-").removesuffix("_ss") == stem
+
+
+_IS_OF = {
+    "segvit": _is_of_segvit,
+    "segmenter": _is_of_segmenter,
+    "setr": _is_of_setr,
+    "vit_adapter": _is_of_vit_adapter,
+}
