@@ -6,7 +6,7 @@ from typing import Protocol
 
 import numpy as np
 
-from segvit_hf.data.label_maps import unexpected_ids
+from segvit_hf.data.label_maps import DEFAULT_IGNORE_INDEX, unexpected_ids
 
 
 class LabelMapSource(Protocol):
@@ -84,7 +84,7 @@ class LabelReport:
 def check_labels(
     dataset: LabelMapSource,
     num_labels: int,
-    ignore_index: int = 255,
+    ignore_index: int = DEFAULT_IGNORE_INDEX,
     reduce_zero_label: bool = False,
     max_files: int | None = None,
 ) -> LabelReport:

@@ -25,16 +25,16 @@ from segvit_hf._compat import (
     TorchvisionBackend,
     Unpack,
 )
+from segvit_hf.data.label_maps import DEFAULT_IGNORE_INDEX
 from segvit_hf.image_processing.opencv_resize import normalize, resize_bilinear, resize_float_bilinear, resize_nearest
 from segvit_hf.image_processing.postprocessing import check_target_sizes, resize_logits, resized_argmax
 from segvit_hf.image_processing.reading import (
-    IGNORE_INDEX,
     flatten_images,
     flatten_label_maps,
     float_range_to_255,
     per_channel,
     read_image,
-    read_label_map,
+    read_labels,
 )
 from segvit_hf.image_processing.size_rules import InputGeometry, Size, SizeRule
 
@@ -227,7 +227,13 @@ class SemanticSegmentationProcessing:
             original = (pixels.shape[-2], pixels.shape[-1])
             geometry = rule.geometry(*original, scale)
             if maps is not None:
-                label_map = read_label_map(maps[index], num_labels, bool(fields.get("do_reduce_labels")))
+                label_map = read_labels(
+                    maps[index],
+                    num_labels=num_labels,
+                    ignore_index=DEFAULT_IGNORE_INDEX,
+                    reduce_zero_label=bool(fields.get("do_reduce_labels")),
+                    source=f"segmentation_maps[{index}]",
+                )
                 if tuple(label_map.shape) != original:
                     raise ValueError(
                         f"segmentation_maps[{index}]: height and width are {tuple(label_map.shape)}, "
@@ -284,7 +290,7 @@ class SemanticSegmentationProcessing:
             label_map = resize_nearest(label_map, *size)
         if flip:
             label_map = label_map.flip(-1)
-        label_map = _pad_bottom_right(label_map, geometry.padded, IGNORE_INDEX)
+        label_map = _pad_bottom_right(label_map, geometry.padded, DEFAULT_IGNORE_INDEX)
         return label_map if geometry.upsampled is None else resize_nearest(label_map, *geometry.upsampled)
 
     def _batch(self, pixel_values: list[Tensor], labels: list[Tensor], return_tensors: Any) -> BatchFeature:
@@ -297,7 +303,9 @@ class SemanticSegmentationProcessing:
             raise ValueError(f"images: a batch needs equal numbers of channels, found {sorted(channels)}.")
         data = {"pixel_values": torch.stack([_pad_bottom_right(pixels, largest, 0) for pixels in pixel_values])}
         if labels:
-            data["labels"] = torch.stack([_pad_bottom_right(label_map, largest, IGNORE_INDEX) for label_map in labels])
+            data["labels"] = torch.stack(
+                [_pad_bottom_right(label_map, largest, DEFAULT_IGNORE_INDEX) for label_map in labels]
+            )
         if len(set(sizes)) > 1:
             masks = [torch.ones(size, dtype=torch.int64, device=pixel_values[0].device) for size in sizes]
             data["pixel_mask"] = torch.stack([_pad_bottom_right(mask, largest, 0) for mask in masks])

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from segvit_hf.data.label_maps import DEFAULT_IGNORE_INDEX, read_label_map
 from segvit_hf.visualization.legend import LegendEntry, add_legend
 from segvit_hf.visualization.palettes import palette_array
 
@@ -27,14 +28,14 @@ def overlay(
     legend: bool = True,
     *,
     highlight: Collection[int] | None = None,
-    ignore_index: int = 255,
+    ignore_index: int = DEFAULT_IGNORE_INDEX,
     legend_position: str = "auto",
 ) -> Image.Image:
     """Draws a label map over its photo.
 
     Args:
         image: PIL image, or uint8 array (height, width, 3) or (height, width).
-        label_map: integer ids, numpy array or torch tensor (height, width), of the photo's size.
+        label_map: integer ids, numpy array, torch tensor (height, width) or PIL image, of the photo's size.
         id2label: class id to name; string keys, as JSON has them, are fine.
         palette: one (red, green, blue) of 0 to 255 for each id. Default: generated, well-spread, always the same.
         alpha: opacity of the colors, 0 (photo only) to 1 (colors only).
@@ -155,7 +156,9 @@ def _as_rgb(image: Any) -> np.ndarray:
 
 
 def _as_label_map(label_map: Any) -> np.ndarray:
-    if hasattr(label_map, "detach"):
+    if isinstance(label_map, Image.Image):
+        label_map = read_label_map(label_map)
+    elif hasattr(label_map, "detach"):
         label_map = label_map.detach().cpu().numpy()
     array = np.asarray(label_map)
     if array.ndim != 2 or array.dtype.kind not in "iub" or array.size == 0:

@@ -4,6 +4,12 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from PIL import Image
+
+from segvit_hf.data.label_maps import DEFAULT_IGNORE_INDEX, read_label_map, reduce_zero_label
+
+# In no map, so that an `ignore_index` that is a class is reduced like the other classes.
+_NO_ID = np.iinfo(np.int64).min
 
 
 class ConfusionMatrix:
@@ -36,7 +42,7 @@ class ConfusionMatrix:
     def __init__(
         self,
         num_labels: int,
-        ignore_index: int = 255,
+        ignore_index: int = DEFAULT_IGNORE_INDEX,
         reduce_labels: bool = False,
         label_map: Mapping[int, int] | None = None,
     ) -> None:
@@ -145,11 +151,13 @@ class ConfusionMatrix:
             mapped[original == old] = new
         if not self.reduce_labels:
             return mapped
-        # 255 stays "no class" as in MMSegmentation, unless so many classes exist that it is one of them.
-        no_class = (mapped == 0) | (mapped == 255) if self.num_labels < 255 else mapped == 0
+        # As evaluate does, before `ignore_index` acts: 255 stays "no class", unless so many classes exist that it is one.
+        if self.num_labels < DEFAULT_IGNORE_INDEX:
+            mapped[mapped == DEFAULT_IGNORE_INDEX] = 0
         if not 0 <= self.ignore_index < self.num_labels:
-            no_class |= mapped == self.ignore_index
-        return np.where(no_class, self.ignore_index, mapped - 1)
+            mapped[mapped == self.ignore_index] = 0
+        reduced = reduce_zero_label(mapped, ignore_index=_NO_ID)
+        return np.where(reduced == _NO_ID, self.ignore_index, reduced)
 
     def _check_range(self, name: str, ids: np.ndarray) -> None:
         if ids.size == 0 or (ids.min() >= 0 and ids.max() < self.num_labels):
@@ -206,6 +214,8 @@ def _is_nested_numbers(value: Any) -> bool:
 
 
 def _as_array(ids: Any) -> np.ndarray:
+    if isinstance(ids, Image.Image):
+        return read_label_map(ids)
     # Tensors on an accelerator or with a gradient do not convert by themselves.
     if hasattr(ids, "detach"):
         ids = ids.detach().cpu().numpy()

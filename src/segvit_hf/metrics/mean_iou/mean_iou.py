@@ -11,6 +11,7 @@ from typing import Any
 import datasets
 import evaluate
 
+from segvit_hf.data.label_maps import DEFAULT_IGNORE_INDEX
 from segvit_hf.metrics.mean_iou.confusion_matrix import ConfusionMatrix
 from segvit_hf.metrics.mean_iou.pair_counts import PairCounts
 
@@ -60,7 +61,7 @@ class MeanIoU(evaluate.Metric):
         config_name: str | None = None,
         *,
         num_labels: int | None = None,
-        ignore_index: int = 255,
+        ignore_index: int = DEFAULT_IGNORE_INDEX,
         label_map: Mapping[int, int] | None = None,
         reduce_labels: bool = False,
         **kwargs: Any,
