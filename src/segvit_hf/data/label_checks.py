@@ -8,6 +8,8 @@ import numpy as np
 
 from segvit_hf.data.label_maps import DEFAULT_IGNORE_INDEX, unexpected_ids
 
+_WHITE = 255
+
 
 class LabelMapSource(Protocol):
     """What `check_labels` reads from; `SegmentationFolders` is one."""
@@ -157,7 +159,7 @@ def _suggestions(ids: set[int], num_labels: int, ignore_index: int, reduce_zero_
             f"the largest id is {max(ids)}: is num_labels ({num_labels}) right, and are these training ids "
             "(Cityscapes: *_labelTrainIds.png, not *_labelIds.png)?"
         )
-    if ids == {0} and ignore_index == 255 and num_labels > 1:
+    if ids == {0} and ignore_index == _WHITE and num_labels > 1:
         found.append("only 0 and perhaps 255, which is ignored, occur: masks saved as 0 and 255 must become 0 and 1")
     return found
 

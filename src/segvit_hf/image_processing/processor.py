@@ -61,14 +61,17 @@ class SemanticSegmentationImageProcessorKwargs(ImagesKwargs, total=False):
     size_divisor (`int`, *optional*):
         A second uint8 resize, up to the next multiples of this number: `ResizeToMultiple` (ViT-Adapter).
     minimum_padded_size (`int`, *optional*):
-        Sides shorter than this are padded with black at the bottom and right BEFORE normalization, labels with 255:
-        `PadShortSide` (ViT-Adapter's multi-scale runs). The network sees the padding; `segment` and
+        Sides shorter than this are padded with black at the bottom and right BEFORE normalization, labels with
+        `ignore_index`: `PadShortSide` (ViT-Adapter's multi-scale runs). The network sees the padding; `segment` and
         `post_process_semantic_segmentation` cut it off again.
     minimum_input_short_edge (`int`, *optional*):
         Inputs with a shorter short side are enlarged after normalization, bilinearly, the long side truncated:
         what Segmenter does to images smaller than its window (`segm.model.utils.resize`).
     do_reduce_labels (`bool`, *optional*, defaults to `False`):
-        Whether 0 in label maps becomes 255 (ignored), every other id k becomes k - 1, and 255 stays.
+        Whether 0 in label maps becomes `ignore_index`, every other id k becomes k - 1, and `ignore_index` stays.
+    ignore_index (`int`, *optional*, defaults to 255):
+        The label of pixels that belong to no class, in the label maps that are given and in the labels that are made:
+        the model's `semantic_loss_ignore_index`. Labels are padded with it.
     """
 
     minimum_short_edge: int | None
@@ -77,6 +80,7 @@ class SemanticSegmentationImageProcessorKwargs(ImagesKwargs, total=False):
     minimum_padded_size: int | None
     minimum_input_short_edge: int | None
     do_reduce_labels: bool | None
+    ignore_index: int | None
 
 
 class SemanticSegmentationProcessing:
@@ -106,6 +110,7 @@ class SemanticSegmentationProcessing:
     image_mean: Any = [0.5, 0.5, 0.5]
     image_std: Any = [0.5, 0.5, 0.5]
     do_reduce_labels = False
+    ignore_index = DEFAULT_IGNORE_INDEX
 
     def __init__(self, **kwargs: Any) -> None:
         fields = {name: value for name, value in kwargs.items() if name not in SERVICE_KEYS}
@@ -140,6 +145,9 @@ class SemanticSegmentationProcessing:
             PILImageResampling.NEAREST,
         ):
             raise ValueError(f"resample must be bilinear or nearest, found {kwargs.get('resample')}.")
+        ignore_index = kwargs.get("ignore_index")
+        if isinstance(ignore_index, bool) or not isinstance(ignore_index, int):
+            raise ValueError(f"ignore_index: expected an integer, found {ignore_index!r}.")
         self._size_rule(kwargs)
         minimum = kwargs.get("multi_scale_minimum_short_edge")
         if minimum is not None:
@@ -186,14 +194,14 @@ class SemanticSegmentationProcessing:
                 local files. They are resized like their image, by nearest neighbor.
             scale: multiplies the limits in `size` as mmsegmentation's multi-scale runs do.
             flip: mirror images and label maps left to right, after the resize.
-            num_labels: if given, label ids that are neither below it nor 255 are an error.
+            num_labels: if given, label ids that are neither a class nor `ignore_index` are an error.
             kwargs: fields of the processor that hold for this call only, and `return_tensors` ("pt" or "np"), `device`
                 (torchvision backend), `input_data_format`.
 
         Returns:
             `pixel_values` float32 (batch, channels, height, width); with label maps `labels` int64 (batch, height,
             width). If the processed images differ in size they are padded at the bottom and right to the largest
-            height and width, with 0 (after normalization; labels with 255), and `pixel_mask` int64 (batch, height,
+            height and width, with 0 (after normalization; labels with `ignore_index`), and `pixel_mask` int64 (batch, height,
             width) is 1 on images and 0 on padding. Without `return_tensors`: lists of unpadded tensors (PIL
             backend: arrays).
 
@@ -217,6 +225,11 @@ class SemanticSegmentationProcessing:
         **fields: Any,
     ) -> BatchFeature:
         rule = self._size_rule(fields)
+        ignore_index: int = fields["ignore_index"]
+        if num_labels is not None and 0 <= ignore_index < num_labels:
+            raise ValueError(
+                f"ignore_index: expected an id that is none of the {num_labels} classes, found {ignore_index}."
+            )
         device = fields.get("device")
         photos = flatten_images(images)
         maps = None if segmentation_maps is None else flatten_label_maps(segmentation_maps, len(photos))
@@ -230,7 +243,7 @@ class SemanticSegmentationProcessing:
                 label_map = read_labels(
                     maps[index],
                     num_labels=num_labels,
-                    ignore_index=DEFAULT_IGNORE_INDEX,
+                    ignore_index=ignore_index,
                     reduce_zero_label=bool(fields.get("do_reduce_labels")),
                     source=f"segmentation_maps[{index}]",
                 )
@@ -240,9 +253,9 @@ class SemanticSegmentationProcessing:
                         f"those of its image {original}."
                     )
                 label_map = label_map.to(pixels.device)
-                labels.append(self._process_label_map(label_map, geometry, flip))
+                labels.append(self._process_label_map(label_map, geometry, flip, ignore_index))
             pixel_values.append(self._process_pixels(pixels, geometry, flip, fields))
-        return self._batch(pixel_values, labels, fields.get("return_tensors"))
+        return self._batch(pixel_values, labels, ignore_index, fields.get("return_tensors"))
 
     def process_image(
         self,
@@ -285,15 +298,17 @@ class SemanticSegmentationProcessing:
             pixels = pixels.to(torch.float32) * rescale_factor
         return pixels if geometry.upsampled is None else resize_float_bilinear(pixels, *geometry.upsampled)
 
-    def _process_label_map(self, label_map: Tensor, geometry: InputGeometry, flip: bool) -> Tensor:
+    def _process_label_map(self, label_map: Tensor, geometry: InputGeometry, flip: bool, ignore_index: int) -> Tensor:
         for size in geometry.resizes:
             label_map = resize_nearest(label_map, *size)
         if flip:
             label_map = label_map.flip(-1)
-        label_map = _pad_bottom_right(label_map, geometry.padded, DEFAULT_IGNORE_INDEX)
+        label_map = _pad_bottom_right(label_map, geometry.padded, ignore_index)
         return label_map if geometry.upsampled is None else resize_nearest(label_map, *geometry.upsampled)
 
-    def _batch(self, pixel_values: list[Tensor], labels: list[Tensor], return_tensors: Any) -> BatchFeature:
+    def _batch(
+        self, pixel_values: list[Tensor], labels: list[Tensor], ignore_index: int, return_tensors: Any
+    ) -> BatchFeature:
         if return_tensors is None:
             return self._unbatched(pixel_values, labels)
         sizes = [(pixels.shape[-2], pixels.shape[-1]) for pixels in pixel_values]
@@ -303,9 +318,7 @@ class SemanticSegmentationProcessing:
             raise ValueError(f"images: a batch needs equal numbers of channels, found {sorted(channels)}.")
         data = {"pixel_values": torch.stack([_pad_bottom_right(pixels, largest, 0) for pixels in pixel_values])}
         if labels:
-            data["labels"] = torch.stack(
-                [_pad_bottom_right(label_map, largest, DEFAULT_IGNORE_INDEX) for label_map in labels]
-            )
+            data["labels"] = torch.stack([_pad_bottom_right(label_map, largest, ignore_index) for label_map in labels])
         if len(set(sizes)) > 1:
             masks = [torch.ones(size, dtype=torch.int64, device=pixel_values[0].device) for size in sizes]
             data["pixel_mask"] = torch.stack([_pad_bottom_right(mask, largest, 0) for mask in masks])
