@@ -101,15 +101,7 @@ def whole_patches(photo: Image.Image, short_side: int, patch_size: int) -> Image
 
 def pixel_values_of(loaded: LoadedModel, photo: Image.Image) -> Any:
     """The photo at its own size, normalized as the model's image processor does, on the model's device."""
-    inputs = loaded.image_processor(
-        images=photo,
-        do_resize=False,
-        minimum_short_edge=None,
-        size_divisor=None,
-        minimum_padded_size=None,
-        minimum_input_short_edge=None,
-        return_tensors="pt",
-    )
+    inputs = loaded.image_processor.without_size_rules()(images=photo, return_tensors="pt")
     parameter = next(loaded.model.parameters())
     return inputs["pixel_values"].to(parameter.device, parameter.dtype)
 

@@ -36,9 +36,7 @@ from segvit_hf.image_processing.reading import (
     read_image,
     read_labels,
 )
-from segvit_hf.image_processing.size_rules import InputGeometry, Size, SizeRule
-
-RULE_NAMES = ("minimum_short_edge", "size_divisor", "minimum_padded_size", "minimum_input_short_edge")
+from segvit_hf.image_processing.size_rules import RULE_NAMES, InputGeometry, Size, SizeRule
 
 # Keys that a preprocessor_config.json may hold besides the fields.
 SERVICE_KEYS = {"image_processor_type", "feature_extractor_type", "processor_class", "auto_map", "_commit_hash"}
@@ -148,24 +146,32 @@ class SemanticSegmentationProcessing:
         ignore_index = kwargs.get("ignore_index")
         if isinstance(ignore_index, bool) or not isinstance(ignore_index, int):
             raise ValueError(f"ignore_index: expected an integer, found {ignore_index!r}.")
-        self._size_rule(kwargs)
+        SizeRule.from_fields(kwargs)
         minimum = kwargs.get("multi_scale_minimum_short_edge")
         if minimum is not None:
-            self._size_rule({**kwargs, "minimum_short_edge": minimum})
+            SizeRule.from_fields({**kwargs, "minimum_short_edge": minimum})
         for name in ("image_mean", "image_std"):
             if kwargs.get(name) is not None:
                 per_channel(kwargs[name])
         super()._validate_preprocess_kwargs(**kwargs)  # type: ignore[misc]
 
-    @staticmethod
-    def _size_rule(fields: dict[str, Any]) -> SizeRule:
-        size = fields.get("size") if fields.get("do_resize") else None
-        return SizeRule(dict(size) if size else None, **{name: fields.get(name) for name in RULE_NAMES})
+    @property
+    def size_rule(self) -> SizeRule:
+        """The rule that the fields make, as they are set now."""
+        return SizeRule.from_fields({name: getattr(self, name) for name in ("do_resize", "size", *RULE_NAMES)})
+
+    def without_size_rules(self) -> "SemanticSegmentationProcessing":
+        """A copy that takes photos and label maps as they are: it resizes, pads and reduces nothing, and normalizes."""
+        processor = copy.deepcopy(self)
+        processor.do_resize = False
+        processor.do_reduce_labels = False
+        for name in (*RULE_NAMES, "multi_scale_minimum_short_edge"):
+            setattr(processor, name, None)
+        return processor
 
     def get_input_geometry(self, height: int, width: int, scale: float = 1.0) -> InputGeometry:
         """The sizes that a photo of `height` x `width` pixels passes through on its way to the network."""
-        fields = {name: getattr(self, name) for name in ("do_resize", "size", *RULE_NAMES)}
-        return self._size_rule(fields).geometry(height, width, scale)
+        return self.size_rule.geometry(height, width, scale)
 
     def for_several_views(self) -> "SemanticSegmentationProcessing":
         """The processor for a run over several scales or with a flip: see `multi_scale_minimum_short_edge`."""
@@ -224,7 +230,7 @@ class SemanticSegmentationProcessing:
         num_labels: int | None = None,
         **fields: Any,
     ) -> BatchFeature:
-        rule = self._size_rule(fields)
+        rule = SizeRule.from_fields(fields)
         ignore_index: int = fields["ignore_index"]
         if num_labels is not None and 0 <= ignore_index < num_labels:
             raise ValueError(
