@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from segvit_hf.data.class_names import names_by_id
 from segvit_hf.data.label_maps import DEFAULT_IGNORE_INDEX, read_label_map
 from segvit_hf.visualization.legend import LegendEntry, add_legend
 from segvit_hf.visualization.palettes import palette_array
@@ -63,7 +64,7 @@ def overlay(
         raise ValueError(f"alpha must be from 0 to 1, found {alpha}")
     if legend_position not in ("auto", "right", "below"):
         raise ValueError(f"legend_position must be 'auto', 'right' or 'below', found {legend_position!r}")
-    names = {int(id_): str(name) for id_, name in id2label.items()}
+    names = names_by_id(id2label)
     shares = {id_: pixels / labels.size for id_, pixels in _pixels_per_id(labels).items() if id_ != ignore_index}
     unnamed = [id_ for id_ in shares if id_ not in names]
     if unnamed:
