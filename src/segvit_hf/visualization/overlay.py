@@ -1,7 +1,5 @@
 """Overlay: a photo with its label map drawn over it, and a legend of the classes that occur."""
 
-import os
-import tempfile
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +9,7 @@ from PIL import Image
 
 from segvit_hf.data.class_names import names_by_id
 from segvit_hf.data.label_maps import DEFAULT_IGNORE_INDEX, read_label_map
+from segvit_hf.files import atomic_path
 from segvit_hf.visualization.legend import LegendEntry, add_legend
 from segvit_hf.visualization.palettes import palette_array
 
@@ -103,17 +102,8 @@ def save_overlay(picture: Image.Image, path: str | Path) -> Path:
     known = Image.registered_extensions()
     if known.get(path.suffix.lower()) not in Image.SAVE:
         raise ValueError(f"{path}: {path.suffix or 'no ending'} is not a picture format; use .png or .jpg")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(suffix=path.suffix, prefix=f".{path.stem}-", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            picture.save(file, format=known[path.suffix.lower()])
-        # mkstemp makes files nobody else can read.
-        os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    with atomic_path(path) as unfinished, unfinished.open("wb") as file:
+        picture.save(file, format=known[path.suffix.lower()])
     return path
 
 
@@ -165,10 +155,3 @@ def _as_label_map(label_map: Any) -> np.ndarray:
     if array.ndim != 2 or array.dtype.kind not in "iub" or array.size == 0:
         raise ValueError(f"label_map must be an integer array (height, width), found {array.dtype} {array.shape}")
     return array.astype(np.int64)
-
-
-def _umask() -> int:
-    # The only way to read it is to set it.
-    current = os.umask(0)
-    os.umask(current)
-    return current
