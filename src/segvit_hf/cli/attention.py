@@ -172,7 +172,7 @@ def _chosen_classes(chosen: str | None, names: dict[int, str]) -> list[int]:
 def _patch(text: str) -> tuple[int, int]:
     match = re.fullmatch(r"(\d+)\s*,\s*(\d+)", text)
     if match is None:
-        raise argparse.ArgumentTypeError(f"expected X,Y such as 0,21, found {text!r}")
+        raise argparse.ArgumentTypeError(f"expected X,Y such as 0,21, found {text!r}.")
     return int(match[1]), int(match[2])
 
 

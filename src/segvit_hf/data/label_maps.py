@@ -1,4 +1,4 @@
-"""Label maps, one class id per pixel: reading, reducing and checking them, for image processors and data sets alike."""
+"""Label maps, one class id per pixel: reading, reducing and checking, for image processors and data sets alike."""
 
 from contextlib import suppress
 from pathlib import Path

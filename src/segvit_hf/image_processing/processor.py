@@ -43,7 +43,9 @@ SERVICE_KEYS = {"image_processor_type", "feature_extractor_type", "processor_cla
 
 
 class SemanticSegmentationImageProcessorKwargs(ImagesKwargs, total=False):
-    r"""Fields of the processor, in the order in which they act. `size`, `do_resize`, `do_rescale`, `rescale_factor`,
+    r"""Fields of the processor, in the order in which they act.
+
+    `size`, `do_resize`, `do_rescale`, `rescale_factor`,
     `do_normalize`, `image_mean`, `image_std` (in units of 0..1) and `do_convert_rgb` are transformers' own; `size` is
     `{"shortest_edge", "longest_edge"}` for mmcv's keep-ratio resize (both sides `int(x * factor + 0.5)`, factor =
     min(longest_edge / long side, shortest_edge / short side); without `longest_edge` only the short side counts) or
@@ -87,6 +89,10 @@ class SemanticSegmentationProcessing:
     Pixels are computed by PyTorch in both: uint8 images are resized with cv2's fixed-point arithmetic, bit for bit, so
     that the backends agree exactly. They differ in what they need and give: the torchvision backend works on any
     device and gives tensors, the PIL backend works on the CPU, needs no torchvision and gives numpy arrays.
+
+    What `segvit_hf.segment` asks of a processor, besides calling it with `scale` and `flip`: `for_several_views` (the
+    processor for a multi-scale run), `get_input_geometry` (which scales lead to the same input, and how large it is)
+    and `crop_to_content` (the logits without padding).
     """
 
     valid_kwargs: type = SemanticSegmentationImageProcessorKwargs
@@ -161,7 +167,7 @@ class SemanticSegmentationProcessing:
         return SizeRule.from_fields({name: getattr(self, name) for name in ("do_resize", "size", *RULE_NAMES)})
 
     def without_size_rules(self) -> "SemanticSegmentationProcessing":
-        """A copy that takes photos and label maps as they are: it resizes, pads and reduces nothing, and normalizes."""
+        """A copy that takes photos and label maps as they are: it resizes, pads and reduces nothing; it normalizes."""
         processor = copy.deepcopy(self)
         processor.do_resize = False
         processor.do_reduce_labels = False
@@ -193,26 +199,27 @@ class SemanticSegmentationProcessing:
         """Make the network's input from photos, and labels from their label maps.
 
         Args:
-            images: one photo or a list: PIL images of any mode, arrays or tensors (height, width[, channels]) or
+            images: One photo or a list: PIL images of any mode, arrays or tensors (height, width[, channels]) or
                 (channels, height, width), paths, URLs. Integers are 0..255 (uint16: 0..65535); floating-point values
                 are 0..1 or 0..255, told apart by the image's maximum unless `do_rescale=False`.
-            segmentation_maps: as many label maps: PIL images of mode L, P, I or I;16, integer arrays (height, width),
-                local files. They are resized like their image, by nearest neighbor.
-            scale: multiplies the limits in `size` as mmsegmentation's multi-scale runs do.
-            flip: mirror images and label maps left to right, after the resize.
-            num_labels: if given, label ids that are neither a class nor `ignore_index` are an error.
-            kwargs: fields of the processor that hold for this call only, and `return_tensors` ("pt" or "np"), `device`
+            segmentation_maps: As many label maps, each one of what `segvit_hf.data.read_label_map` reads: local files,
+                PIL images, integer arrays (height, width). They are resized like their image, by nearest neighbor.
+            scale: Multiplies the limits in `size` as mmsegmentation's multi-scale runs do.
+            flip: Mirror images and label maps left to right, after the resize.
+            num_labels: Number of classes. If given, ids that are neither a class nor `ignore_index` are an error, and
+                so is an `ignore_index` that is a class.
+            kwargs: Fields of the processor that hold for this call only, and `return_tensors` ("pt" or "np"), `device`
                 (torchvision backend), `input_data_format`.
 
         Returns:
             `pixel_values` float32 (batch, channels, height, width); with label maps `labels` int64 (batch, height,
             width). If the processed images differ in size they are padded at the bottom and right to the largest
-            height and width, with 0 (after normalization; labels with `ignore_index`), and `pixel_mask` int64 (batch, height,
-            width) is 1 on images and 0 on padding. Without `return_tensors`: lists of unpadded tensors (PIL
+            height and width, with 0 (after normalization; labels with `ignore_index`), and `pixel_mask` int64 (batch,
+            height, width) is 1 on images and 0 on padding. Without `return_tensors`: lists of unpadded tensors (PIL
             backend: arrays).
 
         Raises:
-            ValueError, TypeError: for anything that is no photo or label map, unequal numbers or sizes of photos and
+            ValueError, TypeError: Anything that is no photo or label map, unequal numbers or sizes of photos and
                 label maps, RGB-coded masks, ids out of range, unknown or impossible arguments.
         """
         self._check_names(dict(kwargs))
@@ -269,7 +276,7 @@ class SemanticSegmentationProcessing:
         do_convert_rgb: bool | None = None,
         input_data_format: str | ChannelDimension | None = None,
         device: "str | torch.device | None" = None,
-        **kwargs: Any,
+        **_kwargs: Any,
     ) -> Tensor:
         """One photo as a uint8 or float32 tensor (channels, height, width), before any processing."""
         data_format = None if input_data_format is None else ChannelDimension(input_data_format).value
@@ -277,7 +284,7 @@ class SemanticSegmentationProcessing:
         return pixels if device is None else pixels.to(device)
 
     def resize(
-        self, image: Tensor, size: SizeDict | Size, resample: PILImageResampling | None = None, **kwargs: Any
+        self, image: Tensor, size: SizeDict | Size, resample: PILImageResampling | None = None, **_kwargs: Any
     ) -> Tensor:
         """Resize (channels, height, width) pixels as cv2 does: to (height, width) or by the rule of a dictionary.
 
@@ -350,17 +357,17 @@ class SemanticSegmentationProcessing:
         are resized a few at a time, which bounds the memory for large photos.
 
         Args:
-            outputs: the model's outputs with `logits` (batch, num_labels, height, width); where `image_sizes`
+            outputs: The model's outputs with `logits` (batch, num_labels, height, width); where `image_sizes`
                 (batch, 2) is set, each image's logits are cut to its (height, width) first.
-            target_sizes: one (height, width) per image, the photos' sizes; `None`: the size of the logits.
-            return_segmentation_scores: also give the resized logits, all classes at once (not memory-bounded).
+            target_sizes: One (height, width) per image, the photos' sizes; `None`: the size of the logits.
+            return_segmentation_scores: Also give the resized logits, all classes at once (not memory-bounded).
 
         Returns:
             One int64 tensor (height, width) per image, on the device of the logits; or, with scores, objects with
             `segmentation` and `segmentation_scores` (num_labels, height, width).
 
         Raises:
-            ValueError: if `target_sizes` does not hold one pair of positive integers per image.
+            ValueError: `target_sizes` does not hold one pair of positive integers per image.
         """
         logits = outputs.logits
         image_sizes = getattr(outputs, "image_sizes", None)
@@ -386,8 +393,12 @@ class SemanticSegmentationProcessing:
 
         Args:
             logits: (classes, logits height, logits width).
-            height, width: the photo's size in pixels.
-            scale: the `scale` it was processed with.
+            height: The photo's in pixels.
+            width: The photo's in pixels.
+            scale: The `scale` it was processed with.
+
+        Returns:
+            (classes, content height, content width); logits of another size than the network's input as they are.
         """
         if self.minimum_padded_size is None:
             return logits
@@ -423,7 +434,7 @@ class SemanticSegmentationImageProcessorPil(SemanticSegmentationProcessing, PilB
         image: ImageInput,
         do_convert_rgb: bool | None = None,
         input_data_format: str | ChannelDimension | None = None,
-        device: "str | torch.device | None" = None,
+        device: "str | torch.device | None" = None,  # noqa: ARG002
         **kwargs: Any,
     ) -> Tensor:
         """One photo as a uint8 or float32 CPU tensor (channels, height, width); `device` has no effect here."""

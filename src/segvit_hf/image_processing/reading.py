@@ -23,8 +23,8 @@ def flatten_images(images: Any) -> list[Any]:
     """A flat list of single images out of one image, a (nested) list of images or a batched array.
 
     Raises:
-        ValueError: if the list is empty or the array has an unexpected number of dimensions.
-        TypeError: for anything that is not an image.
+        ValueError: The list is empty or the array has an unexpected number of dimensions.
+        TypeError: Anything that is not an image.
     """
     if isinstance(images, (str, Path, Image.Image)):
         return [images]
@@ -65,15 +65,15 @@ def read_image(image: Any, convert_to_rgb: bool = True, input_data_format: str |
         image: PIL image of any mode, array or tensor (height, width), (height, width, channels) or
             (channels, height, width), or what `load_file` reads. uint8 is taken as it is, uint16 is reduced to its
             upper 8 bits, other integers must lie in 0..255, booleans become 0 and 255.
-        convert_to_rgb: drop alpha, copy gray to three channels. Otherwise the channels are kept.
+        convert_to_rgb: Drop alpha, copy gray to three channels. Otherwise the channels are kept.
         input_data_format: "channels_first" or "channels_last"; inferred from the shape where `None`.
 
     Returns:
         (channels, height, width): uint8, or float32 for floating-point input. It may share the caller's memory.
 
     Raises:
-        ValueError: for images without pixels, values out of range, a number of channels that is not 1, 3 or 4.
-        TypeError: for anything that is not an image.
+        ValueError: Images without pixels, values out of range, a number of channels that is not 1, 3 or 4.
+        TypeError: Anything that is not an image.
     """
     if isinstance(image, (str, Path)):
         image = load_file(image)
@@ -155,7 +155,7 @@ def float_range_to_255(pixels: Tensor) -> Tensor:
     """Floating-point pixels in 0..255: those of an image whose values all lie in 0..1 are multiplied by 255.
 
     Raises:
-        ValueError: for values outside of 0..255.
+        ValueError: Values outside of 0..255.
     """
     lowest, highest = float(pixels.min()), float(pixels.max())
     if lowest < 0 or highest > 255:
@@ -170,7 +170,7 @@ def flatten_label_maps(segmentation_maps: Any, num_images: int) -> list[Any]:
     """A list with one label map per image.
 
     Raises:
-        ValueError: if there are more or fewer label maps than images.
+        ValueError: There are more or fewer label maps than images.
     """
     if isinstance(segmentation_maps, (np.ndarray, Tensor)) and segmentation_maps.ndim in (3, 4):
         # (3, height, width) can be three label maps or one RGB-coded mask: the number of images decides

@@ -19,9 +19,9 @@ class InputGeometry:
     """The sizes, all (height, width) in pixels, that one photo passes through on its way to the network.
 
     Attributes:
-        resizes: the sizes of the successive uint8 resizes, in order; empty when the photo keeps its size.
-        padded: the size after padding at the bottom and right (equal to the size before it where nothing is padded).
-        upsampled: the size of the last resize, of the normalized tensor, or `None`.
+        resizes: The sizes of the successive uint8 resizes, in order; empty when the photo keeps its size.
+        padded: The size after padding at the bottom and right (equal to the size before it where nothing is padded).
+        upsampled: The size of the last resize, of the normalized tensor, or `None`.
     """
 
     original: Size
@@ -138,7 +138,7 @@ class SizeRule:
         `int(limit * scale)`, and every rule applies to the result.
 
         Raises:
-            ValueError: if `scale` is not a positive number, makes a limit vanish, or is not 1 while `size` is `None`.
+            ValueError: `scale` is not a positive number, makes a limit vanish, or is not 1 while `size` is `None`.
         """
         if not (math.isfinite(scale) and scale > 0):
             raise ValueError(f"scale must be a positive number, found {scale}.")

@@ -22,11 +22,11 @@ class ConfusionMatrix:
     [0, num_labels) raise, because a histogram would lose them silently.
 
     Args:
-        num_labels: number of classes.
-        ignore_index: reference id that does not count (default 255).
-        reduce_labels: the references hold 0 for "no class" and 1 to num_labels for the classes (ADE20K): 0 and 255
+        num_labels: Number of classes.
+        ignore_index: Reference id that does not count (default 255).
+        reduce_labels: The references hold 0 for "no class" and 1 to num_labels for the classes (ADE20K): 0 and 255
             become `ignore_index` and one is subtracted from the others. Predictions are not changed. Default False.
-        label_map: optional {original reference id: new reference id}, applied to the original references, all at once,
+        label_map: Optional {original reference id: new reference id}, applied to the original references, all at once,
             before `reduce_labels`. Default None.
 
     Attributes:
@@ -47,9 +47,9 @@ class ConfusionMatrix:
         label_map: Mapping[int, int] | None = None,
     ) -> None:
         if isinstance(num_labels, bool) or not isinstance(num_labels, (int, np.integer)) or num_labels < 1:
-            raise ValueError(f"num_labels must be an integer of at least 1, found {num_labels!r}")
+            raise ValueError(f"num_labels must be an integer of at least 1, found {num_labels!r}.")
         if isinstance(ignore_index, bool) or not isinstance(ignore_index, (int, np.integer)):
-            raise ValueError(f"ignore_index must be an integer, found {ignore_index!r}")
+            raise ValueError(f"ignore_index must be an integer, found {ignore_index!r}.")
         self.num_labels = int(num_labels)
         self.ignore_index = int(ignore_index)
         self.reduce_labels = bool(reduce_labels)
@@ -65,12 +65,12 @@ class ConfusionMatrix:
         """Adds one label map, a batch of maps of one size, or a list of maps of any sizes.
 
         Args:
-            predictions: integer ids, numpy array, torch tensor or PIL image of shape (height, width) or
+            predictions: Integer ids, numpy array, torch tensor or PIL image of shape (height, width) or
                 (batch, height, width), or a list of (height, width) maps.
-            references: the same shapes.
+            references: The same shapes.
 
         Raises:
-            ValueError: shapes or numbers of maps differ, the ids are not integers, or ids are out of range. The matrix
+            ValueError: Shapes or numbers of maps differ, the ids are not integers, or ids are out of range. The matrix
                 is left as it was before the map at fault.
         """
         for prediction, reference in paired_maps(predictions, references):
@@ -96,12 +96,12 @@ class ConfusionMatrix:
         """Adds another matrix, for example that of another process, to this one and returns this one.
 
         Raises:
-            ValueError: the other matrix has another num_labels, ignore_index, reduce_labels or label_map.
+            ValueError: The other matrix has another num_labels, ignore_index, reduce_labels or label_map.
         """
         for setting in ("num_labels", "ignore_index", "reduce_labels", "label_map"):
             mine, theirs = getattr(self, setting), getattr(other, setting)
             if mine != theirs:
-                raise ValueError(f"cannot merge confusion matrices of different {setting}: {mine} and {theirs}")
+                raise ValueError(f"cannot merge confusion matrices of different {setting}: {mine} and {theirs}.")
         self.matrix += other.matrix
         return self
 
@@ -116,7 +116,7 @@ class ConfusionMatrix:
         """The measures of evaluate's `mean_iou`, under the same keys, in float64.
 
         Args:
-            nan_to_num: value that replaces NaN in every measure, after the means are taken. Default: NaN stays.
+            nan_to_num: Value that replaces NaN in every measure, after the means are taken. Default: NaN stays.
 
         Returns:
             `mean_iou`, `mean_accuracy` (means over the classes that are not NaN), `overall_accuracy`, and
@@ -151,7 +151,7 @@ class ConfusionMatrix:
             mapped[original == old] = new
         if not self.reduce_labels:
             return mapped
-        # As evaluate does, before `ignore_index` acts: 255 stays "no class", unless so many classes exist that it is one.
+        # As evaluate does, before `ignore_index` acts: 255 stays "no class", unless it is one of so many classes.
         if self.num_labels < DEFAULT_IGNORE_INDEX:
             mapped[mapped == DEFAULT_IGNORE_INDEX] = 0
         if not 0 <= self.ignore_index < self.num_labels:
@@ -178,22 +178,22 @@ def paired_maps(predictions: Any, references: Any) -> list[tuple[np.ndarray, np.
     """Pairs of integer arrays of equal shape out of two arrays or two lists of arrays.
 
     Raises:
-        ValueError: different numbers of maps, different shapes, or ids that are not integers.
+        ValueError: Different numbers of maps, different shapes, or ids that are not integers.
     """
     prediction_maps, reference_maps = _as_maps(predictions), _as_maps(references)
     if len(prediction_maps) != len(reference_maps):
-        raise ValueError(f"found {len(prediction_maps)} predictions but {len(reference_maps)} references")
+        raise ValueError(f"found {len(prediction_maps)} predictions but {len(reference_maps)} references.")
     pairs = []
     for index, (prediction, reference) in enumerate(zip(prediction_maps, reference_maps, strict=True)):
         for name, ids in (("prediction", prediction), ("reference", reference)):
             if ids.dtype.kind not in "iub":
                 raise ValueError(
-                    f"{name} {index} must hold integer class ids, found {ids.dtype}; take the argmax of logits first"
+                    f"{name} {index} must hold integer class ids, found {ids.dtype}; take the argmax of logits first."
                 )
         if prediction.shape != reference.shape:
             raise ValueError(
                 f"prediction {index} has shape {prediction.shape} but its reference has shape {reference.shape}; "
-                "resize the logits to the reference's size before taking the argmax"
+                "resize the logits to the reference's size before taking the argmax."
             )
         pairs.append((prediction, reference))
     return pairs

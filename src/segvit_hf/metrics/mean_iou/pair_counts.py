@@ -20,7 +20,7 @@ class PairCounts:
 
     Attributes:
         counts: {(reference id, predicted id): pixels}.
-        num_maps: label maps seen.
+        num_maps: Label maps seen.
     """
 
     def __init__(self) -> None:
