@@ -4,15 +4,16 @@ Both directions hold a few frames at a time, however long the video is. PyAV is 
 (`pip install segvit-hf[video]`).
 """
 
-import os
-import tempfile
 from collections.abc import Iterator
+from contextlib import ExitStack
 from fractions import Fraction
 from pathlib import Path
 from types import ModuleType, TracebackType
 from typing import Any
 
 import numpy as np
+
+from segvit_hf.files import atomic_path
 
 VIDEO_SUFFIXES = frozenset({".avi", ".flv", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm", ".wmv"})
 # What can be written, and the codecs to take, best first.
@@ -81,8 +82,10 @@ class VideoReader:
         self._container.close()
 
     def __iter__(self) -> Iterator[tuple[np.ndarray, int]]:
-        """Frames in the order in which they are shown: uint8 RGB (height, width, 3), turned upright, and the time stamp
-        in units of `time_base`, strictly rising.
+        """Frames in the order in which they are shown, and their time stamps.
+
+        A frame is uint8 RGB (height, width, 3), turned upright; time stamps are in units of `time_base` and rise
+        strictly.
 
         Raises:
             ValueError: The file is damaged.
@@ -127,18 +130,22 @@ class VideoWriter:
         self._stream: Any = None
 
     def __enter__(self) -> "VideoWriter":
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(
-            prefix=f".{self.path.stem}-", suffix=self.path.suffix, dir=self.path.parent
-        )
-        os.close(handle)
-        self._temporary = Path(temporary)
-        self._container = self._av.open(temporary, mode="w")
+        with ExitStack() as stack:
+            unfinished = stack.enter_context(atomic_path(self.path))
+            self._container = stack.enter_context(self._av.open(str(unfinished), mode="w"))
+            stack.push(self._flush)
+            self._open_files = stack.pop_all()
         return self
 
     def write(self, pixels: np.ndarray, time: int) -> None:
-        """Adds a frame: uint8 RGB (height, width, 3), the size of the first one, and its time stamp. A last odd row or
-        column is repeated, as the codec wants even sides.
+        """Adds a frame. A last odd row or column is repeated, as the codec wants even sides.
+
+        Args:
+            pixels: uint8 RGB (height, width, 3), of the size of the first frame.
+            time: Its time stamp in units of `time_base`.
+
+        Raises:
+            ValueError: The frame has another size than the first one.
         """
         height, width = pixels.shape[:2]
         pixels = np.pad(pixels, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
@@ -168,19 +175,16 @@ class VideoWriter:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        try:
-            if kind is None:
-                if self._stream is None:
-                    raise ValueError(f"{self.path}: a video needs at least one frame.")
-                self._container.mux(self._stream.encode())
-            self._container.close()
-            if kind is None:
-                umask = os.umask(0)
-                os.umask(umask)
-                self._temporary.chmod(0o666 & ~umask)  # mkstemp makes what only its owner can read
-                self._temporary.replace(self.path)
-        finally:
-            self._temporary.unlink(missing_ok=True)
+        self._open_files.__exit__(kind, error, trace)
+
+    def _flush(
+        self, kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        if kind is not None:
+            return
+        if self._stream is None:
+            raise ValueError(f"{self.path}: a video needs at least one frame.")
+        self._container.mux(self._stream.encode())
 
 
 __all__ = ["VIDEO_SUFFIXES", "WRITABLE_CODECS", "VideoReader", "VideoWriter", "require_av"]

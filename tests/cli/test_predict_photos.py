@@ -8,9 +8,10 @@ import pytest
 from PIL import Image
 
 from segvit_hf import SegmenterForSemanticSegmentation, SegmenterImageProcessor, segment
-from segvit_hf.cli.model_loading import LoadedModel
-from segvit_hf.cli.photo_segmenter import MAX_LOGITS, PhotoSegmenter
 from segvit_hf.cli.predict import add_arguments
+from segvit_hf.cli.prediction.outputs import OverlayOutput
+from segvit_hf.cli.prediction.photo_segmenter import PhotoSegmenter
+from segvit_hf.inference.photo_size import MAX_LOGITS
 from tests.cli.conftest import CLASSES
 from tests.reference import FIXTURES
 
@@ -87,6 +88,14 @@ def test_an_overlay_shows_the_photo_the_colors_and_a_legend(
     assert run_command(add_arguments, model_folder, photo, tmp_path / "out", *words, "--no-legend") == 0
     with Image.open(tmp_path / "out" / "cup.png") as picture:
         assert picture.size == (75, 50)
+
+
+def test_class_255_is_a_class_like_the_others(tmp_path: Path) -> None:
+    names = {index: str(index) for index in range(300)}
+    output = OverlayOutput(lambda name, suffix: tmp_path / f"{name}{suffix}", names, [(9, 8, 7)] * 300, alpha=1)
+    output.write_photo(Path("a"), np.full((20, 30, 3), 100, np.uint8), np.full((20, 30), 255))
+    with Image.open(tmp_path / "a.png") as picture:
+        assert (np.asarray(picture)[:20, :30] == (9, 8, 7)).all()
 
 
 @pytest.mark.parametrize("name", ["ade20k", "cityscapes", "pascal_context", "coco_stuff"])
@@ -168,14 +177,15 @@ def test_large_photos_are_segmented_at_a_smaller_size(
 
 def test_by_default_only_memory_decides_the_size(model_folder: Path) -> None:
     model = SegmenterForSemanticSegmentation.from_pretrained(model_folder)
-    loaded = LoadedModel(model, SegmenterImageProcessor.from_pretrained(model_folder))
-    assert PhotoSegmenter(loaded).working_size(4000, 6000) == (4000, 6000)
+    image_processor = SegmenterImageProcessor.from_pretrained(model_folder)
+    segmenter = PhotoSegmenter(model, image_processor)
+    assert segmenter.working_size(4000, 6000) == (4000, 6000)
     model.config.num_labels = 150
-    height, width = PhotoSegmenter(loaded).working_size(4000, 6000)
+    height, width = segmenter.working_size(4000, 6000)
     assert 0.99 * MAX_LOGITS < 150 * height * width <= MAX_LOGITS
     assert width / height == pytest.approx(1.5, rel=1e-3)
-    loaded.image_processor.do_resize = True
-    assert PhotoSegmenter(loaded).working_size(4000, 6000) == (4000, 6000)
+    image_processor.do_resize = True
+    assert segmenter.working_size(4000, 6000) == (4000, 6000)
 
 
 @pytest.mark.parametrize(

@@ -152,6 +152,27 @@ def test_an_error_half_way_leaves_no_file(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+def test_a_video_without_frames_is_refused_and_leaves_no_file(tmp_path: Path) -> None:
+    with (
+        pytest.raises(ValueError, match=r"out\.mp4: a video needs at least one frame"),
+        VideoWriter(tmp_path / "out.mp4", rate=Fraction(RATE), time_base=Fraction(1, 1000)),
+    ):
+        pass
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_video_replaces_an_older_one_and_can_be_read_by_everybody(tmp_path: Path) -> None:
+    (tmp_path / "film.mp4").write_bytes(b"older")
+    with VideoWriter(tmp_path / "film.mp4", rate=Fraction(RATE), time_base=Fraction(1, 1000)) as writer:
+        writer.write(frame(0), 0)
+        assert (tmp_path / "film.mp4").read_bytes() == b"older"
+    reference = tmp_path / "reference"
+    reference.touch()
+    assert (tmp_path / "film.mp4").stat().st_mode == reference.stat().st_mode
+    with VideoReader(tmp_path / "film.mp4") as video:
+        assert len(list(video)) == 1
+
+
 def test_the_label_maps_of_a_video_need_a_folder(model_folder: Path, tmp_path: Path, run_command: RunCommand) -> None:
     source = write_video(tmp_path / "film.mp4", num_frames=2)
     with pytest.raises(ValueError, match="one PNG per frame: give a folder"):

@@ -1,7 +1,5 @@
 """Reading the ids of label maps of every accepted kind of file."""
 
-import struct
-import zlib
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +7,8 @@ import pytest
 from PIL import Image
 
 from segvit_hf.data import check_label_range, read_label_map
+from segvit_hf.data.label_maps import reduce_zero_label
+from tests.data.gray_png import gray_png
 
 IDS = np.array([[0, 1, 2], [3, 150, 255]])
 
@@ -43,13 +43,7 @@ def test_one_bit_maps_hold_0_and_1(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("bits", [2, 4])
 def test_gray_pngs_of_few_bits_are_not_stretched(tmp_path: Path, bits: int) -> None:
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-    header = struct.pack(">IIBBBBB", 2, 1, bits, 0, 0, 0, 0)
-    row = bytes([0, (1 << (8 - bits)) | (3 << (8 - 2 * bits))])
-    png = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(row)) + chunk(b"IEND", b"")
-    (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n" + png)
+    (tmp_path / "a.png").write_bytes(gray_png(np.array([[1, 3]]), bits))
     assert read_label_map(tmp_path / "a.png").tolist() == [[1, 3]]
 
 
@@ -57,7 +51,7 @@ def test_gray_pngs_of_few_bits_are_not_stretched(tmp_path: Path, bits: int) -> N
 def test_color_coded_maps_are_refused_with_their_number_of_colors(tmp_path: Path, mode: str) -> None:
     colors = np.array([[[255, 0, 0], [0, 255, 0], [0, 0, 255], [255, 0, 0]]], np.uint8)
     Image.fromarray(colors).convert(mode).save(tmp_path / "a.png")
-    with pytest.raises(ValueError, match=f"a.png.*mode is {mode}, with 3 different colors.*replace each color"):
+    with pytest.raises(ValueError, match=f"a.png.*mode {mode} with 3 different colors.*replace each color"):
         read_label_map(tmp_path / "a.png")
 
 
@@ -82,3 +76,14 @@ def test_ids_in_range_pass(ids: list, num_labels: int, reduce_zero_label: bool) 
 def test_ids_out_of_range_raise(ids: list, num_labels: int, reduce_zero_label: bool, shown: str) -> None:
     with pytest.raises(ValueError, match=f"mine: ids out of range in 1 pixels: {shown};"):
         check_label_range(np.array([ids]), num_labels, 255, reduce_zero_label, source="mine")
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int64])
+@pytest.mark.parametrize("ignore_index", [255, 200, -1])
+def test_zero_is_reduced_to_the_ignored_id(dtype: type, ignore_index: int) -> None:
+    stored = np.array([[0, 1, 2], [150, max(ignore_index, 0), 3]], dtype)
+    before = stored.copy()
+    found = reduce_zero_label(stored, ignore_index)
+    assert found.dtype == np.int64
+    assert found.tolist() == [[ignore_index, 0, 1], [149, ignore_index, 2]]
+    assert (stored == before).all()

@@ -1,5 +1,6 @@
 """Label maps: ids of any integer kind, resized by nearest neighbor, reduced once, checked."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -94,8 +95,8 @@ def test_resize_invents_no_ids() -> None:
         ([IDS, IDS], {}, ValueError, "found 2 label maps for 1 images"),
         (IDS[:, :-1], {}, ValueError, r"\(11, 16\), those of its image \(11, 17\)"),
         (IDS.astype(np.int16) - 200, {}, ValueError, "must not be negative"),
-        (np.full((11, 17), 7), {"num_labels": 7}, ValueError, "below num_labels=7 or 255, found 7"),
-        (np.full((11, 17), 9), {"num_labels": 7, "do_reduce_labels": True}, ValueError, "found 8"),
+        (np.full((11, 17), 7), {"num_labels": 7}, ValueError, r"segmentation_maps\[0\]: ids .*: 7; expected 0 to 6"),
+        (np.full((11, 17), 9), {"num_labels": 7, "do_reduce_labels": True}, ValueError, ": 9; expected 1 to 7"),
         ("missing.png", {}, FileNotFoundError, r"missing\.png"),
         ({"map": IDS}, {}, TypeError, "expected PIL images"),
     ],
@@ -128,3 +129,47 @@ def test_the_callers_map_is_not_touched(segmentation_map: Any) -> None:
     for return_tensors in ("pt", None):
         processor(IMAGE, segmentation_map, return_tensors=return_tensors).labels[0][:] = 3
     assert np.array_equal(np.asarray(segmentation_map), IDS)
+
+
+@pytest.mark.parametrize("ignore_index", [200, -1])
+def test_any_id_may_stand_for_no_class(ignore_index: int) -> None:
+    ids = np.array([[0, 1, 3], [4, ignore_index, 255]])
+    image = np.zeros((2, 3, 3), np.uint8)
+    processor = SemanticSegmentationImageProcessor(do_resize=False, minimum_padded_size=4, ignore_index=ignore_index)
+    labels = processor(image, ids, return_tensors="pt").labels
+    assert labels[0, :2, :3].tolist() == ids.tolist()
+    assert labels[0, 2:].eq(ignore_index).all()
+    assert labels[0, :, 3:].eq(ignore_index).all()
+    reduced = processor(image, ids, do_reduce_labels=True, return_tensors="pt").labels
+    assert reduced[0, :2, :3].tolist() == [[ignore_index, 0, 2], [3, ignore_index, 254]]
+    with pytest.raises(ValueError, match=f"in 1 pixels: 255; expected 0 to 4 for 5 classes \\({ignore_index} is"):
+        processor(image, ids, num_labels=5)
+    assert processor(image, abs(ids), ignore_index=7, return_tensors="pt").labels[0, 2:].eq(7).all()
+
+
+def test_the_ignored_id_is_saved_and_255_in_older_folders(tmp_path: Path) -> None:
+    SemanticSegmentationImageProcessor(ignore_index=200).save_pretrained(tmp_path)
+    file = tmp_path / "preprocessor_config.json"
+    fields = json.loads(file.read_text())
+    assert fields.pop("ignore_index") == 200
+    for backend in (SemanticSegmentationImageProcessor, SemanticSegmentationImageProcessorPil):
+        assert backend.from_pretrained(tmp_path).ignore_index == 200
+    file.write_text(json.dumps(fields))
+    assert SemanticSegmentationImageProcessor.from_pretrained(tmp_path).ignore_index == 255
+
+
+@pytest.mark.parametrize("ignore_index", [True, 2.5, "255"])
+def test_the_ignored_id_is_an_integer(ignore_index: Any) -> None:
+    with pytest.raises(Exception, match="ignore_index"):
+        SemanticSegmentationImageProcessor(ignore_index=ignore_index)
+    processor = SemanticSegmentationImageProcessor()
+    processor.ignore_index = ignore_index
+    with pytest.raises(Exception, match="ignore_index"):
+        processor(IMAGE, IDS)
+
+
+def test_the_ignored_id_is_no_class() -> None:
+    processor = SemanticSegmentationImageProcessor(ignore_index=3)
+    with pytest.raises(ValueError, match="ignore_index: expected an id that is none of the 4 classes, found 3"):
+        processor(IMAGE, IDS % 3, num_labels=4)
+    assert processor(IMAGE, IDS % 4, num_labels=3, return_tensors="pt").labels.unique().tolist() == [0, 1, 2, 3]

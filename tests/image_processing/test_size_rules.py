@@ -5,7 +5,12 @@ from typing import Any
 import pytest
 import torch
 
-from segvit_hf.image_processing.processor import SemanticSegmentationImageProcessor
+from segvit_hf.image_processing.processor import (
+    SemanticSegmentationImageProcessor,
+    SemanticSegmentationImageProcessorPil,
+)
+from segvit_hf.image_processing.size_rules import RULE_NAMES, SizeRule
+from segvit_hf.models.vit_adapter.image_processing_vit_adapter import VitAdapterImageProcessor
 
 ADE20K = {"shortest_edge": 512, "longest_edge": 2048}
 
@@ -134,3 +139,56 @@ def test_impossible_scales_are_refused(scale: float) -> None:
 def test_extreme_aspect_ratios_keep_at_least_one_pixel() -> None:
     processor = SemanticSegmentationImageProcessor(size=ADE20K)
     assert processor.get_input_geometry(10000, 2).network_input == (2048, 1)
+
+
+def test_fields_that_are_set_later_and_for_one_call_are_obeyed() -> None:
+    processor = SemanticSegmentationImageProcessor(do_resize=False, size=ADE20K)
+    photo = torch.zeros(3, 30, 40, dtype=torch.uint8)
+
+    def side(**fields: Any) -> int:
+        return processor(photo, return_tensors="pt", **fields).pixel_values.shape[2]
+
+    assert side() == 30
+    processor.do_resize = True
+    assert side() == processor.get_input_geometry(30, 40).network_input[0] == 512
+    processor.size = {"shortest_edge": 20}
+    processor.size_divisor = 32
+    assert side() == processor.get_input_geometry(30, 40).network_input[0] == 32
+    assert side(size_divisor=None) == 20
+    assert side(do_resize=False) == 30
+    assert side() == 32
+    processor.size_divisor = 0
+    with pytest.raises(ValueError, match="size_divisor"):
+        side()
+
+
+def test_every_rule_is_a_field_of_the_processor() -> None:
+    assert set(RULE_NAMES) < set(SemanticSegmentationImageProcessor.valid_kwargs.__annotations__)
+
+
+@pytest.mark.parametrize("fields", [{"minimum_padded_size": 64}, {"minimum_input_short_edge": 64}])
+@pytest.mark.parametrize(
+    "backend", [SemanticSegmentationImageProcessor, SemanticSegmentationImageProcessorPil, VitAdapterImageProcessor]
+)
+def test_without_size_rules_photos_and_labels_keep_their_size_and_ids(backend: Any, fields: dict[str, int]) -> None:
+    processor = backend(
+        size={"shortest_edge": 50},
+        size_divisor=32,
+        minimum_short_edge=40,
+        multi_scale_minimum_short_edge=45,
+        do_reduce_labels=True,
+        **fields,
+    )
+    before = processor.to_dict()
+    plain = processor.without_size_rules()
+    assert processor.to_dict() == before
+    assert plain.size_rule == SizeRule()
+    assert plain.for_several_views().size_rule == SizeRule()
+    photo = torch.randint(0, 256, (3, 31, 43), dtype=torch.uint8)
+    maps = torch.randint(0, 9, (31, 43))
+    batch = plain(photo, maps, return_tensors="pt")
+    expected = (photo / 255 - torch.tensor(processor.image_mean)[:, None, None]) / torch.tensor(processor.image_std)[
+        :, None, None
+    ]
+    torch.testing.assert_close(batch.pixel_values[0], expected)
+    assert torch.equal(batch.labels[0], maps)

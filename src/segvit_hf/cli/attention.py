@@ -3,14 +3,18 @@
 import argparse
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
+import torch
 from PIL import Image
+from transformers import PreTrainedModel
 
-from segvit_hf.cli.model_loading import LoadedModel, add_model_arguments, load_model
-from segvit_hf.cli.prediction_inputs import read_photo
+from segvit_hf.cli.model_loading import add_model_arguments, load_model
+from segvit_hf.cli.prediction.inputs import read_photo
+from segvit_hf.data.class_names import class_names
 from segvit_hf.encoders.configuration_vit import as_pair
+from segvit_hf.image_processing.processor import SemanticSegmentationProcessing
 from segvit_hf.inference.attention_maps import AttentionMaps, attention_maps
 from segvit_hf.visualization.attention_pictures import map_picture, marked_photo, overview
 from segvit_hf.visualization.overlay import save_overlay
@@ -62,20 +66,20 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.size is not None and arguments.size < 1:
         raise ValueError(f"--size: expected a positive number of pixels, found {arguments.size}.")
     pixels, _ = read_photo(arguments.image)
-    loaded = load_model(arguments)
-    config: Any = loaded.model.config
+    model, image_processor = load_model(arguments)
+    config: Any = model.config
     size = arguments.size or min(as_pair(config.image_size))
     photo = whole_patches(Image.fromarray(pixels), size, config.patch_size)
     attention = attention_maps(
-        loaded.model,
-        pixel_values_of(loaded, photo),
+        model,
+        _pixel_values(model, image_processor, photo),
         part=arguments.part,
         layer=arguments.layer,
         patch=arguments.patch,
     )
     folder = arguments.output / f"{arguments.part}_layer_{arguments.layer}"
     if arguments.part == "decoder" and arguments.cls:
-        names = {int(index): str(name) for index, name in config.id2label.items()}
+        names = class_names(config)
         written = write_class_pictures(folder, photo, attention, config.patch_size, names, arguments.classes)
     else:
         query = "cls" if arguments.cls else f"patch_{arguments.patch[0]}_{arguments.patch[1]}"
@@ -85,8 +89,9 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def whole_patches(photo: Image.Image, short_side: int, patch_size: int) -> Image.Image:
-    """The photo resized to a short side and cut at the right and the bottom to a multiple of the patch size: the
-    original's attention maps do not pad either.
+    """The photo resized to a short side and cut at the right and the bottom to a multiple of the patch size.
+
+    The original's attention maps do not pad either.
 
     Raises:
         ValueError: The short side is smaller than a patch.
@@ -99,18 +104,12 @@ def whole_patches(photo: Image.Image, short_side: int, patch_size: int) -> Image
     return resized.crop((0, 0, width - width % patch_size, height - height % patch_size))
 
 
-def pixel_values_of(loaded: LoadedModel, photo: Image.Image) -> Any:
-    """The photo at its own size, normalized as the model's image processor does, on the model's device."""
-    inputs = loaded.image_processor(
-        images=photo,
-        do_resize=False,
-        minimum_short_edge=None,
-        size_divisor=None,
-        minimum_padded_size=None,
-        minimum_input_short_edge=None,
-        return_tensors="pt",
-    )
-    parameter = next(loaded.model.parameters())
+def _pixel_values(
+    model: PreTrainedModel, image_processor: SemanticSegmentationProcessing, photo: Image.Image
+) -> torch.Tensor:
+    """The photo at its own size, normalized as the image processor does, for the model's device and dtype."""
+    inputs = cast(Any, image_processor.without_size_rules())(images=photo, return_tensors="pt")
+    parameter = next(model.parameters())
     return inputs["pixel_values"].to(parameter.device, parameter.dtype)
 
 
@@ -135,8 +134,9 @@ def write_class_pictures(
     names: dict[int, str],
     chosen: str | None,
 ) -> int:
-    """Writes `head_<n>.png` and `mean.png` for every class in a folder of its own, and an `overview.png` of the classes
-    that the model sees most; returns how many files.
+    """Writes `head_<n>.png` and `mean.png` for every class in a folder of its own; returns how many files.
+
+    There is also an `overview.png` of the classes that the model sees most.
     """
     ids = _chosen_classes(chosen, names)
     for index in ids:
@@ -172,7 +172,7 @@ def _chosen_classes(chosen: str | None, names: dict[int, str]) -> list[int]:
 def _patch(text: str) -> tuple[int, int]:
     match = re.fullmatch(r"(\d+)\s*,\s*(\d+)", text)
     if match is None:
-        raise argparse.ArgumentTypeError(f"expected X,Y such as 0,21, found {text!r}")
+        raise argparse.ArgumentTypeError(f"expected X,Y such as 0,21, found {text!r}.")
     return int(match[1]), int(match[2])
 
 

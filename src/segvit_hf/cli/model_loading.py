@@ -1,22 +1,12 @@
 """The arguments with which commands name a model, and loading it."""
 
 import argparse
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from transformers import AutoImageProcessor, AutoModelForSemanticSegmentation, PreTrainedModel
 
 from segvit_hf.image_processing.processor import SemanticSegmentationProcessing
-
-
-@dataclass(frozen=True)
-class LoadedModel:
-    """A model in eval mode, on its device, and its image processor."""
-
-    model: PreTrainedModel
-    image_processor: Any
 
 
 def add_model_arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,8 +18,8 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def load_model(arguments: argparse.Namespace) -> LoadedModel:
-    """The model that `add_model_arguments`' arguments name.
+def load_model(arguments: argparse.Namespace) -> tuple[PreTrainedModel, SemanticSegmentationProcessing]:
+    """The model that `add_model_arguments`' arguments name, in eval mode and on its device, and its image processor.
 
     Raises:
         ValueError, OSError: It cannot be loaded, is none of this package's, or the device does not exist.
@@ -52,7 +42,7 @@ def load_model(arguments: argparse.Namespace) -> LoadedModel:
             f"{arguments.model}: expected a model of segvit_hf, found one with the image processor "
             f"{type(image_processor).__name__}."
         )
-    return LoadedModel(model.to(device).eval(), image_processor)
+    return model.to(device).eval(), image_processor
 
 
-__all__ = ["LoadedModel", "add_model_arguments", "load_model"]
+__all__ = ["add_model_arguments", "load_model"]

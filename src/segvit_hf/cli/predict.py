@@ -9,24 +9,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tqdm import tqdm
+from transformers import PreTrainedConfig
 
-from segvit_hf.cli.model_loading import LoadedModel, add_model_arguments, load_model
-from segvit_hf.cli.palette import find_palette
-from segvit_hf.cli.photo_segmenter import PhotoSegmenter
-from segvit_hf.cli.prediction_inputs import PHOTO_SUFFIXES, PredictionInput, find_inputs, read_photo
-from segvit_hf.cli.prediction_outputs import (
-    FrameWriter,
-    LabelMapOutput,
-    OutputPlace,
-    OverlayOutput,
-    PredictionOutput,
-)
-from segvit_hf.cli.submission_output import (
+from segvit_hf.cli.model_loading import add_model_arguments, load_model
+from segvit_hf.cli.prediction.inputs import PHOTO_SUFFIXES, PredictionInput, find_inputs, read_photo
+from segvit_hf.cli.prediction.named_palette import find_palette
+from segvit_hf.cli.prediction.outputs import FrameWriter, LabelMapOutput, OutputFile, OverlayOutput, PredictionOutput
+from segvit_hf.cli.prediction.photo_segmenter import PhotoSegmenter
+from segvit_hf.cli.prediction.submission import (
     SubmissionOutput,
     check_submission_inputs,
     size_remark,
     submission_file,
 )
+from segvit_hf.data.class_names import class_names
 from segvit_hf.data.submissions import SUBMISSION_FORMATS, SubmissionWriter
 from segvit_hf.video import WRITABLE_CODECS, VideoReader, require_av
 
@@ -121,16 +117,16 @@ def run(arguments: argparse.Namespace) -> int:
     if len(inputs) == 1 and inputs[0].is_video:
         require_av()
     _check_output(arguments, inputs)
-    loaded = load_model(arguments)
+    model, image_processor = load_model(arguments)
     if arguments.size is not None:
-        loaded.image_processor.do_resize = True
-        loaded.image_processor.size = dict(zip(("shortest_edge", "longest_edge"), arguments.size, strict=False))
-    if not loaded.image_processor.do_resize and any(scale != 1 for scale in arguments.scales):
+        image_processor.do_resize = True
+        image_processor.size = dict(zip(("shortest_edge", "longest_edge"), arguments.size, strict=False))
+    if not image_processor.do_resize and any(scale != 1 for scale in arguments.scales):
         raise ValueError("--scales: this model's image processor keeps the photo's size; say --size, too.")
-    segmenter = PhotoSegmenter(loaded, tuple(arguments.scales), arguments.flip, arguments.max_side)
+    segmenter = PhotoSegmenter(model, image_processor, tuple(arguments.scales), arguments.flip, arguments.max_side)
     with ExitStack() as stack:
-        outputs = open_outputs(arguments, loaded, inputs)
-        submission = _open_submission(arguments, loaded, stack)
+        outputs = open_outputs(arguments, model.config, inputs)
+        submission = _open_submission(arguments, model.config, stack)
         if submission is not None:
             outputs.append(SubmissionOutput(submission))
         report = predict_all(
@@ -143,38 +139,42 @@ def run(arguments: argparse.Namespace) -> int:
     return print_report(report, len(inputs), arguments.output)
 
 
-def _open_submission(arguments: argparse.Namespace, loaded: LoadedModel, stack: ExitStack) -> SubmissionWriter | None:
+def _open_submission(
+    arguments: argparse.Namespace, config: PreTrainedConfig, stack: ExitStack
+) -> SubmissionWriter | None:
     if arguments.submission is None:
         return None
     submission_format = SUBMISSION_FORMATS[arguments.submission]
-    submission_format.check_classes({int(index): name for index, name in (loaded.model.config.id2label or {}).items()})
+    submission_format.check_classes(class_names(config))
     path = submission_file(arguments.output, submission_format)
     return stack.enter_context(SubmissionWriter(path, submission_format))
 
 
 def open_outputs(
-    arguments: argparse.Namespace, loaded: LoadedModel, inputs: Sequence[PredictionInput]
+    arguments: argparse.Namespace, config: PreTrainedConfig, inputs: Sequence[PredictionInput]
 ) -> list[PredictionOutput]:
     """The kinds of results that the arguments ask for.
 
     Raises:
         ValueError, FileNotFoundError: `--palette` does not fit.
     """
-    id2label = {int(index): str(name) for index, name in (loaded.model.config.id2label or {}).items()}
-    palette = getattr(loaded.model.config, "palette", None)
+    names = class_names(config)
+    palette = getattr(config, "palette", None)
     if arguments.palette is not None:
-        palette = find_palette(arguments.palette, len(id2label))
+        palette = find_palette(arguments.palette, len(names))
+    file = _single_file(arguments, inputs)
 
-    def place(kind: str) -> OutputPlace:
-        if arguments.save == "both":
-            return OutputPlace(arguments.output / kind)
-        return OutputPlace(arguments.output, _single_file(arguments, inputs))
+    def output_file(kind: str) -> OutputFile:
+        folder = arguments.output / kind if arguments.save == "both" else arguments.output
+        return lambda name, suffix: file or folder / name.with_name(name.name + suffix)
 
     outputs: list[PredictionOutput] = []
     if arguments.save in ("overlay", "both"):
-        outputs.append(OverlayOutput(place("overlays"), id2label, palette, arguments.alpha, not arguments.no_legend))
+        outputs.append(
+            OverlayOutput(output_file("overlays"), names, palette, arguments.alpha, not arguments.no_legend)
+        )
     if arguments.save in ("labels", "both"):
-        outputs.append(LabelMapOutput(place("labels"), len(id2label)))
+        outputs.append(LabelMapOutput(output_file("labels"), len(names)))
     return outputs
 
 

@@ -6,7 +6,9 @@ from typing import Protocol
 
 import numpy as np
 
-from segvit_hf.data.label_maps import unexpected_ids
+from segvit_hf.data.label_maps import DEFAULT_IGNORE_INDEX, unexpected_ids
+
+_WHITE = 255
 
 
 class LabelMapSource(Protocol):
@@ -14,7 +16,9 @@ class LabelMapSource(Protocol):
 
     names: list[str]
 
-    def read_annotation(self, index: int) -> np.ndarray: ...
+    def read_annotation(self, index: int) -> np.ndarray:
+        """The label map `index`, integer array (height, width), ids as stored."""
+        ...
 
 
 @dataclass
@@ -31,12 +35,13 @@ class LabelReport:
     """What `check_labels` found.
 
     Attributes:
-        num_files: label maps read; num_files_total: label maps in the data set.
+        num_files: Label maps read.
+        num_files_total: Label maps in the data set.
         pixels_per_class: int64 array (num_labels,), after `reduce_zero_label`.
-        fraction_ignored: share of the pixels that count for no class on purpose (`ignore_index`, and 0 with
+        fraction_ignored: Share of the pixels that count for no class on purpose (`ignore_index`, and 0 with
             `reduce_zero_label`); 0 to 1.
-        wrong_ids: id in the files -> where it was found.
-        suggestions: what is probably wrong and what to do.
+        wrong_ids: Id in the files -> where it was found.
+        suggestions: What is probably wrong and what to do.
     """
 
     num_files: int
@@ -84,24 +89,24 @@ class LabelReport:
 def check_labels(
     dataset: LabelMapSource,
     num_labels: int,
-    ignore_index: int = 255,
+    ignore_index: int = DEFAULT_IGNORE_INDEX,
     reduce_zero_label: bool = False,
     max_files: int | None = None,
 ) -> LabelReport:
     """Reads the label maps of a data set and reports the ids that do not fit the classes, without raising for them.
 
     Args:
-        dataset: usually `SegmentationFolders`.
-        num_labels: number of classes.
-        ignore_index: id that stands for no class (default 255).
-        reduce_zero_label: the files hold 0 for no class and 1 to num_labels for the classes (default False).
-        max_files: at most so many maps are read, spread evenly over the data set. Default: all.
+        dataset: Usually `SegmentationFolders`.
+        num_labels: Number of classes.
+        ignore_index: Id that stands for no class (default 255).
+        reduce_zero_label: The files hold 0 for no class and 1 to num_labels for the classes (default False).
+        max_files: At most so many maps are read, spread evenly over the data set. Default: all.
 
     Raises:
-        ValueError: a label map that cannot be read or is color-coded; num_labels or max_files below 1.
+        ValueError: A label map cannot be read or is color-coded; `num_labels` or `max_files` is below 1.
     """
     if num_labels < 1 or (max_files is not None and max_files < 1):
-        raise ValueError(f"num_labels and max_files must be at least 1, found {num_labels} and {max_files}")
+        raise ValueError(f"num_labels and max_files must be at least 1, found {num_labels} and {max_files}.")
     total = len(dataset.names)
     chosen = range(total)
     if max_files is not None and max_files < total:
@@ -157,7 +162,7 @@ def _suggestions(ids: set[int], num_labels: int, ignore_index: int, reduce_zero_
             f"the largest id is {max(ids)}: is num_labels ({num_labels}) right, and are these training ids "
             "(Cityscapes: *_labelTrainIds.png, not *_labelIds.png)?"
         )
-    if ids == {0} and ignore_index == 255 and num_labels > 1:
+    if ids == {0} and ignore_index == _WHITE and num_labels > 1:
         found.append("only 0 and perhaps 255, which is ignored, occur: masks saved as 0 and 255 must become 0 and 1")
     return found
 

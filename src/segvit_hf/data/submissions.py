@@ -1,11 +1,10 @@
 """Label maps in the form that the official evaluation servers of Cityscapes and ADE20K take: PNGs in one zip file."""
 
 import io
-import os
 import re
-import tempfile
 import zipfile
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -14,6 +13,7 @@ import numpy as np
 from PIL import Image
 
 from segvit_hf.data.label_sets import get_label_set
+from segvit_hf.files import atomic_path
 
 # Beginning of every file name of Cityscapes: city, sequence, frame.
 _CITYSCAPES_NAME = re.compile(r"(?P<key>[A-Za-z-]+_\d{6}_\d{6})(_.*)?")
@@ -57,9 +57,13 @@ class SubmissionFormat:
         return f"{match['key']}_labelIds.png"
 
     def check_classes(self, id2label: Mapping[int, str]) -> None:
-        """Raises:
-        ValueError: If a model with these classes cannot be submitted: they must be those of the data set, in its
-            order. Names that say nothing (`LABEL_0`) are taken on trust.
+        """Refuses a model whose classes are not those of the data set, in its order.
+
+        Args:
+            id2label: The model's classes. Names that say nothing (`LABEL_0`) are taken on trust.
+
+        Raises:
+            ValueError: There is another number of classes, or another class somewhere.
         """
         classes = get_label_set(self.label_set).classes
         if len(id2label) != len(classes):
@@ -96,8 +100,9 @@ SUBMISSION_FORMATS = {
 
 
 class SubmissionWriter:
-    """Writes a submission, image by image. A context manager: the zip file takes its name when the block succeeds, and
-    is removed if it does not.
+    """Writes a submission, image by image.
+
+    A context manager: the zip file takes its name when the block succeeds, and is removed if it does not.
 
     Args:
         path: The zip file; its parent folders are made.
@@ -110,25 +115,17 @@ class SubmissionWriter:
         self.unexpected_sizes: list[str] = []
 
     def __enter__(self) -> "SubmissionWriter":
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{self.path.name}.", suffix=".tmp", dir=self.path.parent)
-        os.close(handle)
-        self._temporary = Path(name)
-        # PNGs are compressed already.
-        self._archive = zipfile.ZipFile(self._temporary, "w", zipfile.ZIP_STORED)
+        with ExitStack() as stack:
+            unfinished = stack.enter_context(atomic_path(self.path))
+            # PNGs are compressed already.
+            self._archive = stack.enter_context(zipfile.ZipFile(unfinished, "w", zipfile.ZIP_STORED))
+            self._open_files = stack.pop_all()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._archive.close()
-        if kind is not None:
-            self._temporary.unlink()
-            return
-        umask = os.umask(0)
-        os.umask(umask)
-        self._temporary.chmod(0o666 & ~umask)  # mkstemp makes what only its owner can read
-        self._temporary.replace(self.path)
+        self._open_files.__exit__(kind, error, trace)
 
     def add(self, image_name: str, label_map: np.ndarray) -> str:
         """Adds one image; returns the name of its file.

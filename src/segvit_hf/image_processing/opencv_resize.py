@@ -52,6 +52,8 @@ def resize_uint8_bilinear(image: Tensor, height: int, width: int) -> Tensor:
 
     Args:
         image: uint8 tensor (..., source height, source width) on any device.
+        height: That of the result.
+        width: That of the result.
 
     Returns:
         uint8 tensor (..., height, width).
@@ -78,10 +80,12 @@ def resize_nearest(image: Tensor, height: int, width: int) -> Tensor:
     """`cv2.resize(image, (width, height), interpolation=cv2.INTER_NEAREST)`: source index = floor(index / ratio).
 
     Args:
-        image: tensor (..., source height, source width) of any dtype.
+        image: Tensor (..., source height, source width) of any dtype.
+        height: That of the result.
+        width: That of the result.
 
     Returns:
-        tensor (..., height, width) of the same dtype.
+        Tensor (..., height, width) of the same dtype.
     """
     source_height, source_width = image.shape[-2:]
     rows, columns = (
@@ -116,14 +120,16 @@ def normalize(image: Tensor, mean: Sequence[float], std: Sequence[float], rescal
     result multiplied by `rescale_factor / std`.
 
     Args:
-        image: tensor (channels, height, width) of any real dtype.
-        mean, std: one number per channel, or a single one.
+        image: Tensor (channels, height, width) of any real dtype.
+        mean: One number per channel, or a single one.
+        std: One number per channel, or a single one.
+        rescale_factor: What brings the image to the units of `mean` and `std`.
 
     Returns:
         float32 tensor (channels, height, width).
 
     Raises:
-        ValueError: if `mean` or `std` fits neither one nor the image's number of channels, or a std is zero.
+        ValueError: `mean` or `std` fits neither one nor the image's number of channels, or a std is zero.
     """
     constants = []
     for name, values in (("image_mean", mean), ("image_std", std)):

@@ -70,6 +70,8 @@ def resized_argmax(logits: Tensor, size: Size, max_elements: int | None = None) 
     Args:
         logits: (classes, height, width), any floating-point dtype.
         size: (height, width) of the label map.
+        max_elements: Number of values that classes which are resized together may have; `MAX_CHUNK_ELEMENTS` by
+            default.
 
     Returns:
         int64 tensor of shape `size` on the device of the logits.
@@ -85,7 +87,7 @@ def check_target_sizes(target_sizes: Tensor | Sequence[Sequence[int]], batch_siz
     """`target_sizes` as a list of (height, width).
 
     Raises:
-        ValueError: if their number is not the batch size, or one is not a pair of positive integers.
+        ValueError: Their number is not the batch size, or one is not a pair of positive integers.
     """
     sizes = target_sizes.tolist() if isinstance(target_sizes, Tensor) else list(target_sizes)
     if len(sizes) != batch_size:

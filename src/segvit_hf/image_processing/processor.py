@@ -25,27 +25,27 @@ from segvit_hf._compat import (
     TorchvisionBackend,
     Unpack,
 )
+from segvit_hf.data.label_maps import DEFAULT_IGNORE_INDEX
 from segvit_hf.image_processing.opencv_resize import normalize, resize_bilinear, resize_float_bilinear, resize_nearest
 from segvit_hf.image_processing.postprocessing import check_target_sizes, resize_logits, resized_argmax
 from segvit_hf.image_processing.reading import (
-    IGNORE_INDEX,
     flatten_images,
     flatten_label_maps,
     float_range_to_255,
     per_channel,
     read_image,
-    read_label_map,
+    read_labels,
 )
-from segvit_hf.image_processing.size_rules import InputGeometry, Size, SizeRule
-
-RULE_NAMES = ("minimum_short_edge", "size_divisor", "minimum_padded_size", "minimum_input_short_edge")
+from segvit_hf.image_processing.size_rules import RULE_NAMES, InputGeometry, Size, SizeRule
 
 # Keys that a preprocessor_config.json may hold besides the fields.
 SERVICE_KEYS = {"image_processor_type", "feature_extractor_type", "processor_class", "auto_map", "_commit_hash"}
 
 
 class SemanticSegmentationImageProcessorKwargs(ImagesKwargs, total=False):
-    r"""Fields of the processor, in the order in which they act. `size`, `do_resize`, `do_rescale`, `rescale_factor`,
+    r"""Fields of the processor, in the order in which they act.
+
+    `size`, `do_resize`, `do_rescale`, `rescale_factor`,
     `do_normalize`, `image_mean`, `image_std` (in units of 0..1) and `do_convert_rgb` are transformers' own; `size` is
     `{"shortest_edge", "longest_edge"}` for mmcv's keep-ratio resize (both sides `int(x * factor + 0.5)`, factor =
     min(longest_edge / long side, shortest_edge / short side); without `longest_edge` only the short side counts) or
@@ -61,14 +61,17 @@ class SemanticSegmentationImageProcessorKwargs(ImagesKwargs, total=False):
     size_divisor (`int`, *optional*):
         A second uint8 resize, up to the next multiples of this number: `ResizeToMultiple` (ViT-Adapter).
     minimum_padded_size (`int`, *optional*):
-        Sides shorter than this are padded with black at the bottom and right BEFORE normalization, labels with 255:
-        `PadShortSide` (ViT-Adapter's multi-scale runs). The network sees the padding; `segment` and
+        Sides shorter than this are padded with black at the bottom and right BEFORE normalization, labels with
+        `ignore_index`: `PadShortSide` (ViT-Adapter's multi-scale runs). The network sees the padding; `segment` and
         `post_process_semantic_segmentation` cut it off again.
     minimum_input_short_edge (`int`, *optional*):
         Inputs with a shorter short side are enlarged after normalization, bilinearly, the long side truncated:
         what Segmenter does to images smaller than its window (`segm.model.utils.resize`).
     do_reduce_labels (`bool`, *optional*, defaults to `False`):
-        Whether 0 in label maps becomes 255 (ignored), every other id k becomes k - 1, and 255 stays.
+        Whether 0 in label maps becomes `ignore_index`, every other id k becomes k - 1, and `ignore_index` stays.
+    ignore_index (`int`, *optional*, defaults to 255):
+        The label of pixels that belong to no class, in the label maps that are given and in the labels that are made:
+        the model's `semantic_loss_ignore_index`. Labels are padded with it.
     """
 
     minimum_short_edge: int | None
@@ -77,6 +80,7 @@ class SemanticSegmentationImageProcessorKwargs(ImagesKwargs, total=False):
     minimum_padded_size: int | None
     minimum_input_short_edge: int | None
     do_reduce_labels: bool | None
+    ignore_index: int | None
 
 
 class SemanticSegmentationProcessing:
@@ -85,6 +89,10 @@ class SemanticSegmentationProcessing:
     Pixels are computed by PyTorch in both: uint8 images are resized with cv2's fixed-point arithmetic, bit for bit, so
     that the backends agree exactly. They differ in what they need and give: the torchvision backend works on any
     device and gives tensors, the PIL backend works on the CPU, needs no torchvision and gives numpy arrays.
+
+    What `segvit_hf.segment` asks of a processor, besides calling it with `scale` and `flip`: `for_several_views` (the
+    processor for a multi-scale run), `get_input_geometry` (which scales lead to the same input, and how large it is)
+    and `crop_to_content` (the logits without padding).
     """
 
     valid_kwargs: type = SemanticSegmentationImageProcessorKwargs
@@ -106,6 +114,7 @@ class SemanticSegmentationProcessing:
     image_mean: Any = [0.5, 0.5, 0.5]
     image_std: Any = [0.5, 0.5, 0.5]
     do_reduce_labels = False
+    ignore_index = DEFAULT_IGNORE_INDEX
 
     def __init__(self, **kwargs: Any) -> None:
         fields = {name: value for name, value in kwargs.items() if name not in SERVICE_KEYS}
@@ -140,24 +149,35 @@ class SemanticSegmentationProcessing:
             PILImageResampling.NEAREST,
         ):
             raise ValueError(f"resample must be bilinear or nearest, found {kwargs.get('resample')}.")
-        self._size_rule(kwargs)
+        ignore_index = kwargs.get("ignore_index")
+        if isinstance(ignore_index, bool) or not isinstance(ignore_index, int):
+            raise ValueError(f"ignore_index: expected an integer, found {ignore_index!r}.")
+        SizeRule.from_fields(kwargs)
         minimum = kwargs.get("multi_scale_minimum_short_edge")
         if minimum is not None:
-            self._size_rule({**kwargs, "minimum_short_edge": minimum})
+            SizeRule.from_fields({**kwargs, "minimum_short_edge": minimum})
         for name in ("image_mean", "image_std"):
             if kwargs.get(name) is not None:
                 per_channel(kwargs[name])
         super()._validate_preprocess_kwargs(**kwargs)  # type: ignore[misc]
 
-    @staticmethod
-    def _size_rule(fields: dict[str, Any]) -> SizeRule:
-        size = fields.get("size") if fields.get("do_resize") else None
-        return SizeRule(dict(size) if size else None, **{name: fields.get(name) for name in RULE_NAMES})
+    @property
+    def size_rule(self) -> SizeRule:
+        """The rule that the fields make, as they are set now."""
+        return SizeRule.from_fields({name: getattr(self, name) for name in ("do_resize", "size", *RULE_NAMES)})
+
+    def without_size_rules(self) -> "SemanticSegmentationProcessing":
+        """A copy that takes photos and label maps as they are: it resizes, pads and reduces nothing; it normalizes."""
+        processor = copy.deepcopy(self)
+        processor.do_resize = False
+        processor.do_reduce_labels = False
+        for name in (*RULE_NAMES, "multi_scale_minimum_short_edge"):
+            setattr(processor, name, None)
+        return processor
 
     def get_input_geometry(self, height: int, width: int, scale: float = 1.0) -> InputGeometry:
         """The sizes that a photo of `height` x `width` pixels passes through on its way to the network."""
-        fields = {name: getattr(self, name) for name in ("do_resize", "size", *RULE_NAMES)}
-        return self._size_rule(fields).geometry(height, width, scale)
+        return self.size_rule.geometry(height, width, scale)
 
     def for_several_views(self) -> "SemanticSegmentationProcessing":
         """The processor for a run over several scales or with a flip: see `multi_scale_minimum_short_edge`."""
@@ -179,26 +199,27 @@ class SemanticSegmentationProcessing:
         """Make the network's input from photos, and labels from their label maps.
 
         Args:
-            images: one photo or a list: PIL images of any mode, arrays or tensors (height, width[, channels]) or
+            images: One photo or a list: PIL images of any mode, arrays or tensors (height, width[, channels]) or
                 (channels, height, width), paths, URLs. Integers are 0..255 (uint16: 0..65535); floating-point values
                 are 0..1 or 0..255, told apart by the image's maximum unless `do_rescale=False`.
-            segmentation_maps: as many label maps: PIL images of mode L, P, I or I;16, integer arrays (height, width),
-                local files. They are resized like their image, by nearest neighbor.
-            scale: multiplies the limits in `size` as mmsegmentation's multi-scale runs do.
-            flip: mirror images and label maps left to right, after the resize.
-            num_labels: if given, label ids that are neither below it nor 255 are an error.
-            kwargs: fields of the processor that hold for this call only, and `return_tensors` ("pt" or "np"), `device`
+            segmentation_maps: As many label maps, each one of what `segvit_hf.data.read_label_map` reads: local files,
+                PIL images, integer arrays (height, width). They are resized like their image, by nearest neighbor.
+            scale: Multiplies the limits in `size` as mmsegmentation's multi-scale runs do.
+            flip: Mirror images and label maps left to right, after the resize.
+            num_labels: Number of classes. If given, ids that are neither a class nor `ignore_index` are an error, and
+                so is an `ignore_index` that is a class.
+            kwargs: Fields of the processor that hold for this call only, and `return_tensors` ("pt" or "np"), `device`
                 (torchvision backend), `input_data_format`.
 
         Returns:
             `pixel_values` float32 (batch, channels, height, width); with label maps `labels` int64 (batch, height,
             width). If the processed images differ in size they are padded at the bottom and right to the largest
-            height and width, with 0 (after normalization; labels with 255), and `pixel_mask` int64 (batch, height,
-            width) is 1 on images and 0 on padding. Without `return_tensors`: lists of unpadded tensors (PIL
+            height and width, with 0 (after normalization; labels with `ignore_index`), and `pixel_mask` int64 (batch,
+            height, width) is 1 on images and 0 on padding. Without `return_tensors`: lists of unpadded tensors (PIL
             backend: arrays).
 
         Raises:
-            ValueError, TypeError: for anything that is no photo or label map, unequal numbers or sizes of photos and
+            ValueError, TypeError: Anything that is no photo or label map, unequal numbers or sizes of photos and
                 label maps, RGB-coded masks, ids out of range, unknown or impossible arguments.
         """
         self._check_names(dict(kwargs))
@@ -216,7 +237,12 @@ class SemanticSegmentationProcessing:
         num_labels: int | None = None,
         **fields: Any,
     ) -> BatchFeature:
-        rule = self._size_rule(fields)
+        rule = SizeRule.from_fields(fields)
+        ignore_index: int = fields["ignore_index"]
+        if num_labels is not None and 0 <= ignore_index < num_labels:
+            raise ValueError(
+                f"ignore_index: expected an id that is none of the {num_labels} classes, found {ignore_index}."
+            )
         device = fields.get("device")
         photos = flatten_images(images)
         maps = None if segmentation_maps is None else flatten_label_maps(segmentation_maps, len(photos))
@@ -227,16 +253,22 @@ class SemanticSegmentationProcessing:
             original = (pixels.shape[-2], pixels.shape[-1])
             geometry = rule.geometry(*original, scale)
             if maps is not None:
-                label_map = read_label_map(maps[index], num_labels, bool(fields.get("do_reduce_labels")))
+                label_map = read_labels(
+                    maps[index],
+                    num_labels=num_labels,
+                    ignore_index=ignore_index,
+                    reduce_zero_label=bool(fields.get("do_reduce_labels")),
+                    source=f"segmentation_maps[{index}]",
+                )
                 if tuple(label_map.shape) != original:
                     raise ValueError(
                         f"segmentation_maps[{index}]: height and width are {tuple(label_map.shape)}, "
                         f"those of its image {original}."
                     )
                 label_map = label_map.to(pixels.device)
-                labels.append(self._process_label_map(label_map, geometry, flip))
+                labels.append(self._process_label_map(label_map, geometry, flip, ignore_index))
             pixel_values.append(self._process_pixels(pixels, geometry, flip, fields))
-        return self._batch(pixel_values, labels, fields.get("return_tensors"))
+        return self._batch(pixel_values, labels, ignore_index, fields.get("return_tensors"))
 
     def process_image(
         self,
@@ -244,7 +276,7 @@ class SemanticSegmentationProcessing:
         do_convert_rgb: bool | None = None,
         input_data_format: str | ChannelDimension | None = None,
         device: "str | torch.device | None" = None,
-        **kwargs: Any,
+        **_kwargs: Any,
     ) -> Tensor:
         """One photo as a uint8 or float32 tensor (channels, height, width), before any processing."""
         data_format = None if input_data_format is None else ChannelDimension(input_data_format).value
@@ -252,7 +284,7 @@ class SemanticSegmentationProcessing:
         return pixels if device is None else pixels.to(device)
 
     def resize(
-        self, image: Tensor, size: SizeDict | Size, resample: PILImageResampling | None = None, **kwargs: Any
+        self, image: Tensor, size: SizeDict | Size, resample: PILImageResampling | None = None, **_kwargs: Any
     ) -> Tensor:
         """Resize (channels, height, width) pixels as cv2 does: to (height, width) or by the rule of a dictionary.
 
@@ -279,15 +311,17 @@ class SemanticSegmentationProcessing:
             pixels = pixels.to(torch.float32) * rescale_factor
         return pixels if geometry.upsampled is None else resize_float_bilinear(pixels, *geometry.upsampled)
 
-    def _process_label_map(self, label_map: Tensor, geometry: InputGeometry, flip: bool) -> Tensor:
+    def _process_label_map(self, label_map: Tensor, geometry: InputGeometry, flip: bool, ignore_index: int) -> Tensor:
         for size in geometry.resizes:
             label_map = resize_nearest(label_map, *size)
         if flip:
             label_map = label_map.flip(-1)
-        label_map = _pad_bottom_right(label_map, geometry.padded, IGNORE_INDEX)
+        label_map = _pad_bottom_right(label_map, geometry.padded, ignore_index)
         return label_map if geometry.upsampled is None else resize_nearest(label_map, *geometry.upsampled)
 
-    def _batch(self, pixel_values: list[Tensor], labels: list[Tensor], return_tensors: Any) -> BatchFeature:
+    def _batch(
+        self, pixel_values: list[Tensor], labels: list[Tensor], ignore_index: int, return_tensors: Any
+    ) -> BatchFeature:
         if return_tensors is None:
             return self._unbatched(pixel_values, labels)
         sizes = [(pixels.shape[-2], pixels.shape[-1]) for pixels in pixel_values]
@@ -297,7 +331,7 @@ class SemanticSegmentationProcessing:
             raise ValueError(f"images: a batch needs equal numbers of channels, found {sorted(channels)}.")
         data = {"pixel_values": torch.stack([_pad_bottom_right(pixels, largest, 0) for pixels in pixel_values])}
         if labels:
-            data["labels"] = torch.stack([_pad_bottom_right(label_map, largest, IGNORE_INDEX) for label_map in labels])
+            data["labels"] = torch.stack([_pad_bottom_right(label_map, largest, ignore_index) for label_map in labels])
         if len(set(sizes)) > 1:
             masks = [torch.ones(size, dtype=torch.int64, device=pixel_values[0].device) for size in sizes]
             data["pixel_mask"] = torch.stack([_pad_bottom_right(mask, largest, 0) for mask in masks])
@@ -323,17 +357,17 @@ class SemanticSegmentationProcessing:
         are resized a few at a time, which bounds the memory for large photos.
 
         Args:
-            outputs: the model's outputs with `logits` (batch, num_labels, height, width); where `image_sizes`
+            outputs: The model's outputs with `logits` (batch, num_labels, height, width); where `image_sizes`
                 (batch, 2) is set, each image's logits are cut to its (height, width) first.
-            target_sizes: one (height, width) per image, the photos' sizes; `None`: the size of the logits.
-            return_segmentation_scores: also give the resized logits, all classes at once (not memory-bounded).
+            target_sizes: One (height, width) per image, the photos' sizes; `None`: the size of the logits.
+            return_segmentation_scores: Also give the resized logits, all classes at once (not memory-bounded).
 
         Returns:
             One int64 tensor (height, width) per image, on the device of the logits; or, with scores, objects with
             `segmentation` and `segmentation_scores` (num_labels, height, width).
 
         Raises:
-            ValueError: if `target_sizes` does not hold one pair of positive integers per image.
+            ValueError: `target_sizes` does not hold one pair of positive integers per image.
         """
         logits = outputs.logits
         image_sizes = getattr(outputs, "image_sizes", None)
@@ -359,8 +393,12 @@ class SemanticSegmentationProcessing:
 
         Args:
             logits: (classes, logits height, logits width).
-            height, width: the photo's size in pixels.
-            scale: the `scale` it was processed with.
+            height: The photo's in pixels.
+            width: The photo's in pixels.
+            scale: The `scale` it was processed with.
+
+        Returns:
+            (classes, content height, content width); logits of another size than the network's input as they are.
         """
         if self.minimum_padded_size is None:
             return logits
@@ -396,7 +434,7 @@ class SemanticSegmentationImageProcessorPil(SemanticSegmentationProcessing, PilB
         image: ImageInput,
         do_convert_rgb: bool | None = None,
         input_data_format: str | ChannelDimension | None = None,
-        device: "str | torch.device | None" = None,
+        device: "str | torch.device | None" = None,  # noqa: ARG002
         **kwargs: Any,
     ) -> Tensor:
         """One photo as a uint8 or float32 CPU tensor (channels, height, width); `device` has no effect here."""

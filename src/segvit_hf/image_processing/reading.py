@@ -16,18 +16,15 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from segvit_hf._compat import load_image
-
-IGNORE_INDEX = 255
-
-LABEL_MAP_MODES = ("1", "L", "P", "I")
+from segvit_hf.data import label_maps
 
 
 def flatten_images(images: Any) -> list[Any]:
     """A flat list of single images out of one image, a (nested) list of images or a batched array.
 
     Raises:
-        ValueError: if the list is empty or the array has an unexpected number of dimensions.
-        TypeError: for anything that is not an image.
+        ValueError: The list is empty or the array has an unexpected number of dimensions.
+        TypeError: Anything that is not an image.
     """
     if isinstance(images, (str, Path, Image.Image)):
         return [images]
@@ -47,15 +44,15 @@ def flatten_images(images: Any) -> list[Any]:
     )
 
 
-def load_file(source: str | Path, upright: bool = True) -> Image.Image:
-    """The image behind a path, URL or base64 string; local files keep their mode (16 bits, palette).
+def load_file(source: str | Path) -> Image.Image:
+    """The photo behind a path, URL or base64 string, upright; local files keep their mode (16 bits, palette).
 
-    `upright` obeys the EXIF orientation. URLs and base64 strings are read by transformers and come out in RGB.
+    URLs and base64 strings are read by transformers and come out in RGB.
     """
     if os.path.isfile(source):
         with Image.open(source) as opened:
             opened.load()
-            return ImageOps.exif_transpose(opened) if upright else opened.copy()
+            return ImageOps.exif_transpose(opened)
     if isinstance(source, Path):
         raise FileNotFoundError(f"{source}: no such image file.")
     return load_image(source)
@@ -68,15 +65,15 @@ def read_image(image: Any, convert_to_rgb: bool = True, input_data_format: str |
         image: PIL image of any mode, array or tensor (height, width), (height, width, channels) or
             (channels, height, width), or what `load_file` reads. uint8 is taken as it is, uint16 is reduced to its
             upper 8 bits, other integers must lie in 0..255, booleans become 0 and 255.
-        convert_to_rgb: drop alpha, copy gray to three channels. Otherwise the channels are kept.
+        convert_to_rgb: Drop alpha, copy gray to three channels. Otherwise the channels are kept.
         input_data_format: "channels_first" or "channels_last"; inferred from the shape where `None`.
 
     Returns:
         (channels, height, width): uint8, or float32 for floating-point input. It may share the caller's memory.
 
     Raises:
-        ValueError: for images without pixels, values out of range, a number of channels that is not 1, 3 or 4.
-        TypeError: for anything that is not an image.
+        ValueError: Images without pixels, values out of range, a number of channels that is not 1, 3 or 4.
+        TypeError: Anything that is not an image.
     """
     if isinstance(image, (str, Path)):
         image = load_file(image)
@@ -158,7 +155,7 @@ def float_range_to_255(pixels: Tensor) -> Tensor:
     """Floating-point pixels in 0..255: those of an image whose values all lie in 0..1 are multiplied by 255.
 
     Raises:
-        ValueError: for values outside of 0..255.
+        ValueError: Values outside of 0..255.
     """
     lowest, highest = float(pixels.min()), float(pixels.max())
     if lowest < 0 or highest > 255:
@@ -173,7 +170,7 @@ def flatten_label_maps(segmentation_maps: Any, num_images: int) -> list[Any]:
     """A list with one label map per image.
 
     Raises:
-        ValueError: if there are more or fewer label maps than images.
+        ValueError: There are more or fewer label maps than images.
     """
     if isinstance(segmentation_maps, (np.ndarray, Tensor)) and segmentation_maps.ndim in (3, 4):
         # (3, height, width) can be three label maps or one RGB-coded mask: the number of images decides
@@ -188,66 +185,37 @@ def flatten_label_maps(segmentation_maps: Any, num_images: int) -> list[Any]:
     return maps
 
 
-def read_label_map(label_map: Any, num_labels: int | None = None, reduce_labels: bool = False) -> Tensor:
-    """One label map as a new int64 tensor (height, width), reduced and checked.
+def read_labels(
+    segmentation_map: Any,
+    *,
+    num_labels: int | None = None,
+    ignore_index: int = label_maps.DEFAULT_IGNORE_INDEX,
+    reduce_zero_label: bool = False,
+    source: str = "segmentation_map",
+) -> Tensor:
+    """One label map as labels for training: read, checked and reduced.
 
     Args:
-        label_map: PIL image of mode 1, L, P (the palette's indices are the ids), I or I;16, integer array or tensor
-            (height, width) with or without one channel, or a local file.
-        num_labels: number of classes; ids that are neither below it (after the reduction) nor 255 are an error.
-        reduce_labels: 0 becomes 255 (ignored), k becomes k - 1, 255 stays.
+        segmentation_map: What `read_label_map` reads.
+        num_labels: Number of classes; ids that are neither a class nor `ignore_index` are then an error.
+        ignore_index: Id that stands for no class.
+        reduce_zero_label: Whether 0 becomes `ignore_index`, and every other id k becomes k - 1.
+        source: What errors call the map.
+
+    Returns:
+        A new int64 tensor (height, width) on the CPU.
 
     Raises:
-        ValueError: for masks with colors instead of ids, empty maps, negative or too large ids.
-        TypeError: for floating-point maps and for anything that is not a label map.
+        ValueError, TypeError, FileNotFoundError: As `read_label_map`; and for negative or too large ids.
     """
-    if isinstance(label_map, (str, Path)):
-        if not os.path.isfile(label_map):
-            raise FileNotFoundError(f"segmentation_maps: {label_map}: no such local file.")
-        label_map = load_file(label_map)
-    if isinstance(label_map, Image.Image):
-        if label_map.mode == "F":
-            raise TypeError("segmentation_maps: expected integer ids, found a floating-point image (mode F).")
-        if label_map.mode not in LABEL_MAP_MODES and not label_map.mode.startswith("I;16"):
-            raise ValueError(
-                "segmentation_maps: expected one id per pixel (PIL mode L, P, I or I;16), found mode "
-                f"{label_map.mode}. Turn an RGB-coded mask into ids first."
-            )
-        ids = _from_numpy(np.array(label_map))
-    elif isinstance(label_map, np.ndarray):
-        ids = _from_numpy(label_map)
-    elif isinstance(label_map, Tensor):
-        ids = label_map.detach()
-    else:
-        raise TypeError(
-            f"segmentation_maps: expected PIL images, arrays, tensors or local files, found {type(label_map)}."
-        )
-    if ids.ndim == 3 and 1 in (ids.shape[0], ids.shape[-1]):
-        ids = ids[0] if ids.shape[0] == 1 else ids[..., 0]
-    if ids.ndim != 2:
-        raise ValueError(
-            f"segmentation_maps: expected one id per pixel, (height, width), found shape {tuple(ids.shape)}. "
-            "Turn an RGB-coded mask into ids first."
-        )
-    if ids.is_floating_point():
-        raise TypeError(f"segmentation_maps: expected integer ids, found {ids.dtype}.")
-    if ids.numel() == 0:
-        raise ValueError(f"segmentation_maps: found a label map without pixels, shape {tuple(ids.shape)}.")
-    ids = ids.to(torch.int64, copy=True)
-    if int(ids.min()) < 0:
-        raise ValueError(f"segmentation_maps: ids must not be negative, found {int(ids.min())}.")
-    if reduce_labels:
-        ids = torch.where((ids == 0) | (ids == IGNORE_INDEX), IGNORE_INDEX, ids - 1)
+    ids = label_maps.read_label_map(segmentation_map, source)
     if num_labels is not None:
-        wrong = ids[(ids >= num_labels) & (ids != IGNORE_INDEX)]
-        if wrong.numel():
-            found = ", ".join(str(int(value)) for value in wrong.unique()[:8])
-            after = " (after the reduction by one)" if reduce_labels else ""
-            raise ValueError(
-                f"segmentation_maps: ids{after} must be below num_labels={num_labels} or {IGNORE_INDEX}, "
-                f"found {found}."
-            )
-    return ids
+        label_maps.check_label_range(ids, num_labels, ignore_index, reduce_zero_label, source)
+    elif ids.min() < 0 and (ids[ids != ignore_index] < 0).any():
+        raise ValueError(f"{source}: ids must not be negative, found {int(ids[ids != ignore_index].min())}.")
+    if reduce_zero_label:
+        return torch.from_numpy(label_maps.reduce_zero_label(ids, ignore_index))
+    return torch.from_numpy(ids.astype(np.int64))
 
 
 def per_channel(value: float | Sequence[float]) -> list[float]:

@@ -2,11 +2,14 @@
 
 Follows `mmcv.imrescale` / `mmcv.imresize_to_multiple` (OpenMMLab), `Resize(min_size=...)` of mmsegmentation 0.24,
 `Resize(setr_multi_scale=True)` of SETR, `ResizeToMultiple` and `PadShortSide` of ViT-Adapter and
-`segm.model.utils.resize` of Segmenter. Only sizes are computed here; `image_processing_resize` resizes pixels.
+`segm.model.utils.resize` of Segmenter. Only sizes are computed here; `opencv_resize` resizes pixels.
 """
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from functools import lru_cache
+from typing import Any
 
 Size = tuple[int, int]
 
@@ -16,9 +19,9 @@ class InputGeometry:
     """The sizes, all (height, width) in pixels, that one photo passes through on its way to the network.
 
     Attributes:
-        resizes: the sizes of the successive uint8 resizes, in order; empty when the photo keeps its size.
-        padded: the size after padding at the bottom and right (equal to the size before it where nothing is padded).
-        upsampled: the size of the last resize, of the normalized tensor, or `None`.
+        resizes: The sizes of the successive uint8 resizes, in order; empty when the photo keeps its size.
+        padded: The size after padding at the bottom and right (equal to the size before it where nothing is padded).
+        upsampled: The size of the last resize, of the normalized tensor, or `None`.
     """
 
     original: Size
@@ -91,8 +94,18 @@ class SizeRule:
     minimum_padded_size: int | None = None
     minimum_input_short_edge: int | None = None
 
+    @classmethod
+    def from_fields(cls, fields: Mapping[str, Any]) -> "SizeRule":
+        """The rule of a processor's fields: `do_resize`, `size` and those named in `RULE_NAMES`.
+
+        Raises:
+            ValueError: A field is impossible, or two contradict each other.
+        """
+        size = fields.get("size") if fields.get("do_resize") else None
+        return _checked_rule(tuple(dict(size).items()) if size else None, *(fields.get(name) for name in RULE_NAMES))
+
     def __post_init__(self) -> None:
-        for name in ("minimum_short_edge", "size_divisor", "minimum_padded_size", "minimum_input_short_edge"):
+        for name in RULE_NAMES:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(f"{name} must be None or a positive integer, found {value}.")
@@ -125,7 +138,7 @@ class SizeRule:
         `int(limit * scale)`, and every rule applies to the result.
 
         Raises:
-            ValueError: if `scale` is not a positive number, makes a limit vanish, or is not 1 while `size` is `None`.
+            ValueError: `scale` is not a positive number, makes a limit vanish, or is not 1 while `size` is `None`.
         """
         if not (math.isfinite(scale) and scale > 0):
             raise ValueError(f"scale must be a positive number, found {scale}.")
@@ -158,3 +171,13 @@ class SizeRule:
             short_edge = max(short_edge, self.minimum_short_edge)
             return keep_ratio_size(height, width, uncapped_short_edge_limits(height, width, short_edge))
         return keep_ratio_size(height, width, (short_edge, limits.get("longest_edge", math.inf)))
+
+
+# The processors' fields that decide sizes, besides `do_resize` and `size`.
+RULE_NAMES = tuple(field.name for field in fields(SizeRule) if field.name != "size")
+
+
+@lru_cache(maxsize=64)
+def _checked_rule(size: tuple[tuple[str, int], ...] | None, *values: int | None) -> SizeRule:
+    # Remembered, because fields can be set at any time and for one call: the rule follows them, and is checked once.
+    return SizeRule(None if size is None else dict(size), **dict(zip(RULE_NAMES, values, strict=True)))

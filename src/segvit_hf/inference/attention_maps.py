@@ -1,5 +1,7 @@
-"""What a token attends to, as maps over the patch grid: patches and class token of an encoder, patches and class
-embeddings of Segmenter's mask transformer.
+"""What a token attends to, as maps over the patch grid.
+
+Tokens are the patches and the class token of an encoder, or the patches and class embeddings of Segmenter's mask
+transformer.
 
 Follows show_attn_map.py of Segmenter (Strudel et al., 2021, https://github.com/rstrudel/segmenter).
 """
@@ -18,10 +20,12 @@ Part = Literal["encoder", "decoder"]
 
 @dataclass(frozen=True)
 class AttentionMaps:
-    """Attributes:
-    maps: (num_heads, num_queries, rows, columns), float32 on the CPU: the share of each query's attention that
-        goes to each patch. What goes to class tokens and class embeddings is missing from the sum of 1.
-    logits: (num_labels, height, width) that the model gave for the same input.
+    """The attention of some queries, and what the model made of the same input.
+
+    Attributes:
+        maps: (num_heads, num_queries, rows, columns), float32 on the CPU: the share of each query's attention that
+            goes to each patch. What goes to class tokens and class embeddings is missing from the sum of 1.
+        logits: (num_labels, height, width), float32 on the CPU.
     """
 
     maps: torch.Tensor
@@ -113,10 +117,10 @@ def _run(model: nn.Module, layer: nn.Module, pixel_values: torch.Tensor) -> tupl
     attention: Any = layer.attention
     captured: list[torch.Tensor] = []
 
-    def ask(module: nn.Module, args: Any, kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    def ask(_module: nn.Module, args: Any, kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
         return args, {**kwargs, "output_attentions": True}
 
-    def capture(module: nn.Module, args: Any, output: tuple[torch.Tensor, torch.Tensor]) -> None:
+    def capture(_module: nn.Module, _args: Any, output: tuple[torch.Tensor, torch.Tensor]) -> None:
         captured.append(output[1])
 
     handles = [attention.register_forward_pre_hook(ask, with_kwargs=True), attention.register_forward_hook(capture)]

@@ -1,6 +1,7 @@
 """`segment`: from one photo to its label map, by the originals' single-scale or multi-scale and flip protocol."""
 
 import math
+import warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -13,7 +14,9 @@ from torch import Tensor, nn
 
 from segvit_hf.image_processing.processor import SemanticSegmentationProcessing
 from segvit_hf.image_processing.reading import load_file, read_image
-from segvit_hf.inference.test_time_augmentation import View, accumulate_probabilities, most_probable_classes
+from segvit_hf.image_processing.size_rules import Size
+from segvit_hf.inference.photo_size import MAX_LOGITS, larger_label_map, size_within_memory, smaller_photo
+from segvit_hf.inference.test_time_augmentation import View, multi_view_argmax
 
 
 def segment(
@@ -22,6 +25,8 @@ def segment(
     image: Any,
     scales: Sequence[float] = (1.0,),
     flip: bool = False,
+    *,
+    max_logits: int | None = MAX_LOGITS,
 ) -> Tensor:
     """The label map of one photo, at the photo's size.
 
@@ -32,21 +37,25 @@ def segment(
     run once and counted as often as they occur.
 
     Args:
-        model: a semantic segmentation model: `pixel_values` in, `logits` (1, classes, height, width) out.
-        image_processor: one of this package's image processors.
+        model: A semantic segmentation model: `pixel_values` in, `logits` (1, classes, height, width) out.
+        image_processor: One of this package's image processors.
         image: PIL image, path, URL, or array or tensor (height, width[, channels]) or (channels, height, width). The
             EXIF orientation of files and PIL images is obeyed, as `cv2.imread` does.
-        scales: positive factors of the processor's `size`, e.g. (0.5, 0.75, 1.0, 1.25, 1.5, 1.75).
-        flip: whether to run every scale mirrored left to right as well.
+        scales: Positive factors of the processor's `size`, e.g. (0.5, 0.75, 1.0, 1.25, 1.5, 1.75).
+        flip: Whether to run every scale mirrored left to right as well.
+        max_logits: How many values the logits of one network input may have, classes x height x width. A photo that
+            would reach the network at its own size and need more is segmented at a smaller size, with a warning, and
+            its label map is enlarged. Default: 2**29, 2 GiB in float32. `None`: always the photo's own size. Models
+            without `config.num_labels` are not limited.
 
     Returns:
         int64 CPU tensor (height, width) of class ids.
 
     Raises:
-        TypeError: if `image` is not a single photo, `scales` no sequence of numbers, `flip` no boolean, or
+        TypeError: `image` is not a single photo, `scales` no sequence of numbers, `flip` no boolean, or
             `image_processor` not one of this package's.
-        ValueError: if `scales` is empty or holds a number that is not positive, or the processor does not resize and
-            a scale is not 1.
+        ValueError: `scales` is empty or holds a number that is not positive, `max_logits` is below 1, or the processor
+            does not resize and a scale is not 1.
     """
     if not isinstance(image_processor, SemanticSegmentationProcessing):
         raise TypeError(f"image_processor must be one of segvit_hf's image processors, found {type(image_processor)}.")
@@ -57,6 +66,54 @@ def segment(
     scales = _checked_scales(scales)
     photo = _read_photo(image, bool(image_processor.do_convert_rgb))
     size = (photo.shape[-2], photo.shape[-1])
+    num_labels = getattr(getattr(model, "config", None), "num_labels", None)
+    working_size = size_within_memory(size, num_labels, image_processor, scales, max_logits)
+    if working_size != size:
+        warnings.warn(
+            f"segment: the photo of {size[1]}x{size[0]} pixels is segmented at {working_size[1]}x{working_size[0]}, "
+            f"since its logits would have more than max_logits = {max_logits} values (None: no limit).",
+            stacklevel=2,
+        )
+    return segment_at(working_size, model, image_processor, photo, scales, flip)
+
+
+def segment_at(
+    working_size: Size,
+    model: nn.Module,
+    image_processor: SemanticSegmentationProcessing,
+    photo: Tensor,
+    scales: Sequence[float] = (1.0,),
+    flip: bool = False,
+) -> Tensor:
+    """`segment` for a photo that has been read, as if it had another size.
+
+    Args:
+        working_size: (height, width) at which the photo is segmented, at most its own.
+        photo: (channels, height, width), uint8 or float32.
+        model: As for `segment`.
+        image_processor: As for `segment`.
+        scales: As for `segment`.
+        flip: As for `segment`.
+
+    Returns:
+        int64 CPU tensor (height, width) of class ids, at the photo's own size.
+    """
+    size = (photo.shape[-2], photo.shape[-1])
+    if working_size == size:
+        return _segment_at_own_size(model, image_processor, photo, scales, flip)
+    small = smaller_photo(photo, working_size)
+    return larger_label_map(_segment_at_own_size(model, image_processor, small, scales, flip), size)
+
+
+def _segment_at_own_size(
+    model: nn.Module,
+    image_processor: SemanticSegmentationProcessing,
+    photo: Tensor,
+    scales: Sequence[float],
+    flip: bool,
+) -> Tensor:
+    size = (photo.shape[-2], photo.shape[-1])
+    flips = (False, True) if flip else (False,)
     if len(scales) > 1 or flip:
         image_processor = image_processor.for_several_views()
     geometries = {scale: image_processor.get_input_geometry(*size, scale) for scale in scales}
@@ -65,17 +122,14 @@ def segment(
 
     def views() -> Iterator[View]:
         for geometry, scale in runs.items():
-            for flipped in (False, True) if flip else (False,):
+            for flipped in flips:
                 logits = _run(model, image_processor, photo, scale, flipped)
                 logits = image_processor.crop_to_content(logits, *size, scale)
                 yield View(logits, flipped, weights[geometry])
 
-    num_views = len(runs) * (2 if flip else 1)
-    viewed_pixels = sum(math.prod(geometry.network_input) for geometry in runs) * (2 if flip else 1)
+    network_inputs = [geometry.network_input for geometry in runs for _ in flips]
     with _eval_mode(model), torch.no_grad():
-        if num_views > 1 and math.prod(size) <= viewed_pixels:
-            return accumulate_probabilities(views(), size).cpu()
-        return most_probable_classes(list(views()), size).cpu()
+        return multi_view_argmax(views(), network_inputs, size).cpu()
 
 
 def _checked_scales(scales: Any) -> tuple[float, ...]:
@@ -125,4 +179,4 @@ def _eval_mode(model: nn.Module) -> Iterator[None]:
             module.training = mode
 
 
-__all__ = ["segment"]
+__all__ = ["segment", "segment_at"]

@@ -139,7 +139,9 @@ def evaluate_model(
             else:
                 with accelerator.autocast():
                     predictions = [
-                        segvit_hf.segment(model, image_processor, image, scales=tuple(scales), flip=flip)
+                        segvit_hf.segment(
+                            model, image_processor, image, scales=tuple(scales), flip=flip, max_logits=None
+                        )
                         for image in batch["images"]
                     ]
             for prediction, reference in zip(predictions, batch["references"], strict=True):

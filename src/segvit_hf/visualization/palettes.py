@@ -24,13 +24,15 @@ def palette_array(palette: Sequence[Sequence[int]] | np.ndarray | None, num_colo
     """uint8 array (at least num_colors, 3) of the given palette, or of generated colors when it is None.
 
     Raises:
-        ValueError: too few colors, or values that are not three numbers of 0 to 255.
+        ValueError: Too few colors, or values that are not three numbers of 0 to 255.
     """
     if palette is None:
         return np.array(generated_palette(num_colors), dtype=np.uint8).reshape(-1, 3)
     array = np.asarray(palette)
     if array.ndim != 2 or array.shape[1] != 3 or array.size == 0 or array.min() < 0 or array.max() > 255:
-        raise ValueError(f"palette must hold (red, green, blue) of 0 to 255 for each class, found shape {array.shape}")
+        raise ValueError(
+            f"palette must hold (red, green, blue) of 0 to 255 for each class, found shape {array.shape}."
+        )
     if len(array) < num_colors:
-        raise ValueError(f"palette has {len(array)} colors but the label map holds the id {num_colors - 1}")
+        raise ValueError(f"palette has {len(array)} colors but the label map holds the id {num_colors - 1}.")
     return array.astype(np.uint8)

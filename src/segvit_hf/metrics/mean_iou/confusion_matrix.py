@@ -4,6 +4,12 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from PIL import Image
+
+from segvit_hf.data.label_maps import DEFAULT_IGNORE_INDEX, read_label_map, reduce_zero_label
+
+# In no map, so that an `ignore_index` that is a class is reduced like the other classes.
+_NO_ID = np.iinfo(np.int64).min
 
 
 class ConfusionMatrix:
@@ -16,11 +22,11 @@ class ConfusionMatrix:
     [0, num_labels) raise, because a histogram would lose them silently.
 
     Args:
-        num_labels: number of classes.
-        ignore_index: reference id that does not count (default 255).
-        reduce_labels: the references hold 0 for "no class" and 1 to num_labels for the classes (ADE20K): 0 and 255
+        num_labels: Number of classes.
+        ignore_index: Reference id that does not count (default 255).
+        reduce_labels: The references hold 0 for "no class" and 1 to num_labels for the classes (ADE20K): 0 and 255
             become `ignore_index` and one is subtracted from the others. Predictions are not changed. Default False.
-        label_map: optional {original reference id: new reference id}, applied to the original references, all at once,
+        label_map: Optional {original reference id: new reference id}, applied to the original references, all at once,
             before `reduce_labels`. Default None.
 
     Attributes:
@@ -36,14 +42,14 @@ class ConfusionMatrix:
     def __init__(
         self,
         num_labels: int,
-        ignore_index: int = 255,
+        ignore_index: int = DEFAULT_IGNORE_INDEX,
         reduce_labels: bool = False,
         label_map: Mapping[int, int] | None = None,
     ) -> None:
         if isinstance(num_labels, bool) or not isinstance(num_labels, (int, np.integer)) or num_labels < 1:
-            raise ValueError(f"num_labels must be an integer of at least 1, found {num_labels!r}")
+            raise ValueError(f"num_labels must be an integer of at least 1, found {num_labels!r}.")
         if isinstance(ignore_index, bool) or not isinstance(ignore_index, (int, np.integer)):
-            raise ValueError(f"ignore_index must be an integer, found {ignore_index!r}")
+            raise ValueError(f"ignore_index must be an integer, found {ignore_index!r}.")
         self.num_labels = int(num_labels)
         self.ignore_index = int(ignore_index)
         self.reduce_labels = bool(reduce_labels)
@@ -59,12 +65,12 @@ class ConfusionMatrix:
         """Adds one label map, a batch of maps of one size, or a list of maps of any sizes.
 
         Args:
-            predictions: integer ids, numpy array, torch tensor or PIL image of shape (height, width) or
+            predictions: Integer ids, numpy array, torch tensor or PIL image of shape (height, width) or
                 (batch, height, width), or a list of (height, width) maps.
-            references: the same shapes.
+            references: The same shapes.
 
         Raises:
-            ValueError: shapes or numbers of maps differ, the ids are not integers, or ids are out of range. The matrix
+            ValueError: Shapes or numbers of maps differ, the ids are not integers, or ids are out of range. The matrix
                 is left as it was before the map at fault.
         """
         for prediction, reference in paired_maps(predictions, references):
@@ -90,12 +96,12 @@ class ConfusionMatrix:
         """Adds another matrix, for example that of another process, to this one and returns this one.
 
         Raises:
-            ValueError: the other matrix has another num_labels, ignore_index, reduce_labels or label_map.
+            ValueError: The other matrix has another num_labels, ignore_index, reduce_labels or label_map.
         """
         for setting in ("num_labels", "ignore_index", "reduce_labels", "label_map"):
             mine, theirs = getattr(self, setting), getattr(other, setting)
             if mine != theirs:
-                raise ValueError(f"cannot merge confusion matrices of different {setting}: {mine} and {theirs}")
+                raise ValueError(f"cannot merge confusion matrices of different {setting}: {mine} and {theirs}.")
         self.matrix += other.matrix
         return self
 
@@ -110,7 +116,7 @@ class ConfusionMatrix:
         """The measures of evaluate's `mean_iou`, under the same keys, in float64.
 
         Args:
-            nan_to_num: value that replaces NaN in every measure, after the means are taken. Default: NaN stays.
+            nan_to_num: Value that replaces NaN in every measure, after the means are taken. Default: NaN stays.
 
         Returns:
             `mean_iou`, `mean_accuracy` (means over the classes that are not NaN), `overall_accuracy`, and
@@ -145,11 +151,13 @@ class ConfusionMatrix:
             mapped[original == old] = new
         if not self.reduce_labels:
             return mapped
-        # 255 stays "no class" as in MMSegmentation, unless so many classes exist that it is one of them.
-        no_class = (mapped == 0) | (mapped == 255) if self.num_labels < 255 else mapped == 0
+        # As evaluate does, before `ignore_index` acts: 255 stays "no class", unless it is one of so many classes.
+        if self.num_labels < DEFAULT_IGNORE_INDEX:
+            mapped[mapped == DEFAULT_IGNORE_INDEX] = 0
         if not 0 <= self.ignore_index < self.num_labels:
-            no_class |= mapped == self.ignore_index
-        return np.where(no_class, self.ignore_index, mapped - 1)
+            mapped[mapped == self.ignore_index] = 0
+        reduced = reduce_zero_label(mapped, ignore_index=_NO_ID)
+        return np.where(reduced == _NO_ID, self.ignore_index, reduced)
 
     def _check_range(self, name: str, ids: np.ndarray) -> None:
         if ids.size == 0 or (ids.min() >= 0 and ids.max() < self.num_labels):
@@ -170,22 +178,22 @@ def paired_maps(predictions: Any, references: Any) -> list[tuple[np.ndarray, np.
     """Pairs of integer arrays of equal shape out of two arrays or two lists of arrays.
 
     Raises:
-        ValueError: different numbers of maps, different shapes, or ids that are not integers.
+        ValueError: Different numbers of maps, different shapes, or ids that are not integers.
     """
     prediction_maps, reference_maps = _as_maps(predictions), _as_maps(references)
     if len(prediction_maps) != len(reference_maps):
-        raise ValueError(f"found {len(prediction_maps)} predictions but {len(reference_maps)} references")
+        raise ValueError(f"found {len(prediction_maps)} predictions but {len(reference_maps)} references.")
     pairs = []
     for index, (prediction, reference) in enumerate(zip(prediction_maps, reference_maps, strict=True)):
         for name, ids in (("prediction", prediction), ("reference", reference)):
             if ids.dtype.kind not in "iub":
                 raise ValueError(
-                    f"{name} {index} must hold integer class ids, found {ids.dtype}; take the argmax of logits first"
+                    f"{name} {index} must hold integer class ids, found {ids.dtype}; take the argmax of logits first."
                 )
         if prediction.shape != reference.shape:
             raise ValueError(
                 f"prediction {index} has shape {prediction.shape} but its reference has shape {reference.shape}; "
-                "resize the logits to the reference's size before taking the argmax"
+                "resize the logits to the reference's size before taking the argmax."
             )
         pairs.append((prediction, reference))
     return pairs
@@ -206,6 +214,8 @@ def _is_nested_numbers(value: Any) -> bool:
 
 
 def _as_array(ids: Any) -> np.ndarray:
+    if isinstance(ids, Image.Image):
+        return read_label_map(ids)
     # Tensors on an accelerator or with a gradient do not convert by themselves.
     if hasattr(ids, "detach"):
         ids = ids.detach().cpu().numpy()

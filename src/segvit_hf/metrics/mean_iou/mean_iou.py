@@ -11,6 +11,7 @@ from typing import Any
 import datasets
 import evaluate
 
+from segvit_hf.data.label_maps import DEFAULT_IGNORE_INDEX
 from segvit_hf.metrics.mean_iou.confusion_matrix import ConfusionMatrix
 from segvit_hf.metrics.mean_iou.pair_counts import PairCounts
 
@@ -22,8 +23,8 @@ Pixels are summed over all images before the division.
 
 _INPUTS = """
 Args:
-    predictions: list of predicted label maps (height, width) of integer ids, of any sizes, or a batch array.
-    references: list of reference label maps of the same sizes.
+    predictions: List of predicted label maps (height, width) of integer ids, of any sizes, or a batch array.
+    references: List of reference label maps of the same sizes.
     num_labels (`int`): number of classes.
     ignore_index (`int`, defaults to 255): reference id that does not count.
     nan_to_num (`float`, *optional*): replaces NaN (classes that do not occur) in the results.
@@ -60,7 +61,7 @@ class MeanIoU(evaluate.Metric):
         config_name: str | None = None,
         *,
         num_labels: int | None = None,
-        ignore_index: int = 255,
+        ignore_index: int = DEFAULT_IGNORE_INDEX,
         label_map: Mapping[int, int] | None = None,
         reduce_labels: bool = False,
         **kwargs: Any,
@@ -95,11 +96,11 @@ class MeanIoU(evaluate.Metric):
         """Counts a batch of label maps; nothing is kept of them.
 
         Raises:
-            ValueError: unknown or missing arguments, shapes or numbers of maps that differ, ids that are not integers
+            ValueError: Unknown or missing arguments, shapes or numbers of maps that differ, ids that are not integers
                 or (when num_labels is known) ids out of range; the batch is then not counted.
         """
         if kwargs or predictions is None or references is None:
-            raise ValueError(f"add_batch takes predictions and references, both; found also {sorted(kwargs)}")
+            raise ValueError(f"add_batch takes predictions and references, both; found also {sorted(kwargs)}.")
         batch = PairCounts()
         batch.update(predictions, references)
         if self.settings["num_labels"] is not None:
@@ -109,7 +110,7 @@ class MeanIoU(evaluate.Metric):
     def add(self, *, prediction: Any = None, reference: Any = None, **kwargs: Any) -> None:
         """Counts one predicted label map and its reference, both of shape (height, width)."""
         if kwargs or prediction is None or reference is None:
-            raise ValueError(f"add takes prediction and reference, both; found also {sorted(kwargs)}")
+            raise ValueError(f"add takes prediction and reference, both; found also {sorted(kwargs)}.")
         self.add_batch(predictions=[prediction], references=[reference])
 
     def merge(self, other: "MeanIoU") -> "MeanIoU":
@@ -121,11 +122,11 @@ class MeanIoU(evaluate.Metric):
         """The confusion matrix of everything counted so far, under the constructor's settings or those given here.
 
         Raises:
-            ValueError: num_labels is not known, or ids are out of range.
+            ValueError: `num_labels` is not known, or ids are out of range.
         """
         unknown = sorted(set(settings) - set(_SETTINGS))
         if unknown:
-            raise TypeError(f"unknown settings {unknown}; known are {list(_SETTINGS)}")
+            raise TypeError(f"unknown settings {unknown}; known are {list(_SETTINGS)}.")
         return _confusion_matrix(self.pair_counts, {**self.settings, **settings})
 
     def compute(self, *, predictions: Any = None, references: Any = None, **kwargs: Any) -> dict[str, Any] | None:
@@ -137,7 +138,7 @@ class MeanIoU(evaluate.Metric):
             The results, or None on a process that is not process 0.
 
         Raises:
-            ValueError: nothing was counted, num_labels is not known, or ids are out of range.
+            ValueError: Nothing was counted, `num_labels` is not known, or ids are out of range.
         """
         before = self.pair_counts
         if predictions is not None or references is not None:
@@ -160,7 +161,7 @@ class MeanIoU(evaluate.Metric):
         if self.num_process > 1:
             self._collect()
         if not self.pair_counts.num_maps:
-            raise ValueError("nothing to compute: call add_batch first, or give predictions and references")
+            raise ValueError("nothing to compute: call add_batch first, or give predictions and references.")
         results = self._compute(**kwargs)
         self.pair_counts = PairCounts()
         return results
@@ -189,7 +190,7 @@ class MeanIoU(evaluate.Metric):
 
 def _confusion_matrix(pair_counts: PairCounts, settings: dict[str, Any]) -> ConfusionMatrix:
     if settings["num_labels"] is None:
-        raise ValueError("num_labels is not known: give it to the constructor, to evaluate.load or to compute")
+        raise ValueError("num_labels is not known: give it to the constructor, to evaluate.load or to compute.")
     confusion = ConfusionMatrix(**settings)
     references, predictions, pixels = pair_counts.arrays()
     confusion.add_counts(predictions, references, pixels)

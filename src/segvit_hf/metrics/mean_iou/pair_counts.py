@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from segvit_hf.files import atomic_path
 from segvit_hf.metrics.mean_iou.confusion_matrix import paired_maps
 
 # Up to this many cells a dense histogram (8 MiB) is faster than sorting the pixels.
@@ -19,7 +20,7 @@ class PairCounts:
 
     Attributes:
         counts: {(reference id, predicted id): pixels}.
-        num_maps: label maps seen.
+        num_maps: Label maps seen.
     """
 
     def __init__(self) -> None:
@@ -45,10 +46,8 @@ class PairCounts:
 
     def save(self, path: Path) -> None:
         """Writes the counts to `path`, which appears only when it is complete."""
-        temporary = path.with_name(path.name + ".partial")
-        with open(temporary, "wb") as file:
+        with atomic_path(path) as unfinished, unfinished.open("wb") as file:
             np.savez(file, pairs=np.stack(self.arrays()), num_maps=np.int64(self.num_maps))
-        temporary.replace(path)
 
     @classmethod
     def load(cls, path: Path) -> "PairCounts":

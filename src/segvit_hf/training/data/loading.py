@@ -1,7 +1,5 @@
 """Training batches: augmented crops, normalized by the image processor, in the run's fixed order."""
 
-import copy
-from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -12,16 +10,6 @@ from segvit_hf.data.augmentations import TrainingAugmentation, pad_to_size
 from segvit_hf.training.data.sampling import SampleRequest, TrainingBatches
 from segvit_hf.training.data.sources import IGNORE_INDEX, LabeledPictures
 from segvit_hf.training.recipe import AugmentationRecipe
-
-# Rules of the image processor for whole photos; the augmentation has its own for crops.
-_PHOTO_RULES = {
-    "do_resize": False,
-    "do_reduce_labels": False,
-    "size_divisor": None,
-    "minimum_short_edge": None,
-    "minimum_padded_size": None,
-    "minimum_input_short_edge": None,
-}
 
 
 class TrainingCrops(Dataset[dict[str, torch.Tensor]]):
@@ -52,7 +40,8 @@ class TrainingCrops(Dataset[dict[str, torch.Tensor]]):
             photometric_distortion=augmentation.photometric_distortion,
             ignore_index=IGNORE_INDEX,
         )
-        self.normalize = without_photo_rules(image_processor)
+        # Its size rules are for whole photos; the augmentation has its own for crops.
+        self.normalize = image_processor.without_size_rules()
 
     def __len__(self) -> int:
         return len(self.pictures)
@@ -68,15 +57,6 @@ class TrainingCrops(Dataset[dict[str, torch.Tensor]]):
         )
         assert labels is not None
         return {"pixel_values": padded, "labels": labels}
-
-
-def without_photo_rules(image_processor: Any) -> Callable[..., Mapping[str, torch.Tensor]]:
-    """A copy of an image processor that normalizes a crop as it is: no resize, no padding, no label reduction."""
-    processor = copy.deepcopy(image_processor)
-    for name, value in _PHOTO_RULES.items():
-        if hasattr(processor, name):
-            setattr(processor, name, value)
-    return processor
 
 
 def build_training_loader(crops: TrainingCrops, batches: TrainingBatches, workers: int) -> DataLoader[Any]:

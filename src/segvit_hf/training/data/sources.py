@@ -11,12 +11,12 @@ from PIL import Image
 
 from segvit_hf.data.folders import LAYOUTS, SegmentationFolders
 from segvit_hf.data.label_checks import check_labels
-from segvit_hf.data.label_maps import check_label_range
+from segvit_hf.data.label_maps import DEFAULT_IGNORE_INDEX, check_label_range, read_label_map, reduce_zero_label
 from segvit_hf.data.label_sets import LabelSet, get_label_set, read_class_list
 from segvit_hf.training.recipe import DataRecipe, DataSource
 from segvit_hf.training.recipe_parsing import RecipeError
 
-IGNORE_INDEX = 255
+IGNORE_INDEX = DEFAULT_IGNORE_INDEX
 
 
 class LabeledPictures(Protocol):
@@ -99,12 +99,6 @@ def open_source(source: DataSource, root: str | None, classes: Classes, key: str
         raise RecipeError(f"{key}: {error}") from error
 
 
-def reduce_zero_label(segmentation_map: np.ndarray) -> np.ndarray:
-    """Stored ids (0 = ignore, classes from 1) to class ids from 0, int64; 0 and 255 become 255."""
-    ids = segmentation_map.astype(np.int64)
-    return np.where((ids == 0) | (ids == IGNORE_INDEX), IGNORE_INDEX, ids - 1)
-
-
 class ClassIdPictures:
     """Stored pictures with their maps as class ids (int64, 255 = ignore): the one place where labels are reduced."""
 
@@ -168,12 +162,8 @@ class DatasetPictures:
     def read_annotation(self, index: int) -> np.ndarray:
         """Only the label map of a row, integer array (height, width), its ids not checked."""
         name = self.names[index]
-        annotation = _as_image(self.annotations[index][self.source.annotation_column], name)
-        if annotation.mode not in ("L", "P", "I", "I;16"):
-            raise ValueError(
-                f"{name}: expected a one-channel label map of class ids, found a picture of mode {annotation.mode}"
-            )
-        return np.asarray(annotation)
+        annotation = self.annotations[index][self.source.annotation_column]
+        return read_label_map(_as_image(annotation, name), source=name)
 
 
 def fingerprint(pictures: StoredPictures) -> str:

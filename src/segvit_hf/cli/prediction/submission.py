@@ -7,23 +7,27 @@ from pathlib import Path
 
 import numpy as np
 
-from segvit_hf.cli.prediction_inputs import PredictionInput
-from segvit_hf.cli.prediction_outputs import FrameWriter
+from segvit_hf.cli.prediction.inputs import PredictionInput
+from segvit_hf.cli.prediction.outputs import FrameWriter
 from segvit_hf.data.submissions import SubmissionFormat, SubmissionWriter
 from segvit_hf.video import VideoReader
 
 
 @dataclass(frozen=True)
 class SubmissionOutput:
-    """Adds the label map of every photo to a submission."""
+    """Adds the label map of every photo to a submission.
+
+    Attributes:
+        writer: The open submission.
+    """
 
     writer: SubmissionWriter
 
-    def write_photo(self, name: Path, photo: np.ndarray, label_map: np.ndarray) -> None:
+    def write_photo(self, name: Path, photo: np.ndarray, label_map: np.ndarray) -> None:  # noqa: ARG002
         """Adds `<name>.png`, or what the server calls it."""
         self.writer.add(name.name, label_map)
 
-    def video(self, name: Path, video: VideoReader) -> AbstractContextManager[FrameWriter]:
+    def video(self, name: Path, video: VideoReader) -> AbstractContextManager[FrameWriter]:  # noqa: ARG002
         """Never called: `check_submission_inputs` refuses videos."""
         raise ValueError(f"{name}: a submission is made of photos, found a video.")
 

@@ -30,8 +30,9 @@ class PredictionInput:
 
 
 def find_inputs(source: Path, output: Path) -> list[PredictionInput]:
-    """The photos and videos that `source` names: itself, or those below a folder, sorted, without hidden files and
-    without what is below `output`.
+    """The photos and videos that `source` names: itself, or those below a folder, sorted.
+
+    Hidden files, and what is below `output`, are left out.
 
     Results are called like their files, without the ending; files that differ only by it keep it.
 

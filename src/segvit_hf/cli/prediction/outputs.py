@@ -1,10 +1,12 @@
-"""What `segvit-hf predict` writes. Every kind of result is one small class; a further kind is one more of them and a line
-in `open_outputs` (`predict.py`).
+"""What `segvit-hf predict` writes: every kind of result is one small class.
+
+A further kind is one more of them and a line in `open_outputs` (`cli/predict.py`).
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Protocol
 
@@ -14,7 +16,10 @@ from PIL import Image
 from segvit_hf.video import VideoReader, VideoWriter
 from segvit_hf.visualization import overlay, save_overlay
 
+# Takes a frame, its label map and its time stamp.
 FrameWriter = Callable[[np.ndarray, np.ndarray, int], None]
+# From an input's name, without ending, and an ending to the file to write.
+OutputFile = Callable[[Path, str], Path]
 
 
 class PredictionOutput(Protocol):
@@ -25,31 +30,22 @@ class PredictionOutput(Protocol):
         ...
 
     def video(self, name: Path, video: VideoReader) -> AbstractContextManager[FrameWriter]:
-        """While open: a function that takes a frame, its label map and its time stamp, in order."""
+        """While open: a function that takes the frames of a video in their order."""
         ...
-
-
-@dataclass(frozen=True)
-class OutputPlace:
-    """Where the files of one kind go: below a folder under the inputs' names, or (a single input) to one given file."""
-
-    folder: Path
-    file: Path | None = None
-
-    def path(self, name: Path, suffix: str) -> Path:
-        """The file for the result called `name`."""
-        return self.file if self.file is not None else self.folder / name.with_name(name.name + suffix)
 
 
 @dataclass(frozen=True)
 class OverlayOutput:
     """The photo with the classes' colors over it, as PNG; videos as MP4, without the legend, which has no fixed size.
 
-    Attributes: see `segvit_hf.visualization.overlay`.
+    Attributes:
+        output_file: Where the files go.
+        names: Class id to name.
+        palette, alpha, legend: As for `segvit_hf.visualization.overlay`.
     """
 
-    place: OutputPlace
-    id2label: Mapping[int, str]
+    output_file: OutputFile
+    names: Mapping[int, str]
     palette: Sequence[Sequence[int]] | None
     alpha: float = 0.5
     legend: bool = True
@@ -57,12 +53,12 @@ class OverlayOutput:
     def write_photo(self, name: Path, photo: np.ndarray, label_map: np.ndarray) -> None:
         """Writes `<name>.png`."""
         picture = self._overlay(photo, label_map, self.legend)
-        save_overlay(picture, self.place.path(name, ".png"))
+        save_overlay(picture, self.output_file(name, ".png"))
 
     @contextmanager
     def video(self, name: Path, video: VideoReader) -> Iterator[FrameWriter]:
         """Writes `<name>.mp4` with the time stamps of the original."""
-        path = self.place.path(name, ".mp4")
+        path = self.output_file(name, ".mp4")
         with VideoWriter(path, rate=video.rate, time_base=video.time_base) as writer:
 
             def write(frame: np.ndarray, label_map: np.ndarray, time: int) -> None:
@@ -71,34 +67,42 @@ class OverlayOutput:
             yield write
 
     def _overlay(self, photo: np.ndarray, label_map: np.ndarray, legend: bool) -> Image.Image:
-        return overlay(photo, label_map, self.id2label, self.palette, alpha=self.alpha, legend=legend)
+        # Models predict nothing but classes: 255 is one, too, where there are so many.
+        nothing = -1
+        return overlay(
+            photo, label_map, self.names, self.palette, alpha=self.alpha, legend=legend, ignore_index=nothing
+        )
 
 
 @dataclass(frozen=True)
 class LabelMapOutput:
-    """Class ids as gray values of a PNG of the photo's size (16 bits for more than 256 classes)."""
+    """Class ids as gray values of a PNG of the photo's size (16 bits for more than 256 classes).
 
-    place: OutputPlace
+    Attributes:
+        output_file: Where the files go.
+        num_labels: Number of classes.
+    """
+
+    output_file: OutputFile
     num_labels: int
 
-    def write_photo(self, name: Path, photo: np.ndarray, label_map: np.ndarray) -> None:
+    def write_photo(self, name: Path, photo: np.ndarray, label_map: np.ndarray) -> None:  # noqa: ARG002
         """Writes `<name>.png`."""
+        self._write(name, label_map)
+
+    def _write(self, name: Path, label_map: np.ndarray) -> None:
         ids = label_map.astype(np.uint8 if self.num_labels <= 256 else np.uint16)
-        save_overlay(Image.fromarray(ids), self.place.path(name, ".png"))
+        save_overlay(Image.fromarray(ids), self.output_file(name, ".png"))
 
     @contextmanager
-    def video(self, name: Path, video: VideoReader) -> Iterator[FrameWriter]:
+    def video(self, name: Path, video: VideoReader) -> Iterator[FrameWriter]:  # noqa: ARG002
         """Writes `<name>/000000.png`, `<name>/000001.png` and so on, one per frame."""
-        if self.place.file is not None:
-            raise ValueError(f"{self.place.file}: the label maps of a video need a folder.")
-        num_frames = 0
+        numbers = count()
 
-        def write(frame: np.ndarray, label_map: np.ndarray, time: int) -> None:
-            nonlocal num_frames
-            self.write_photo(name / f"{num_frames:06d}", frame, label_map)
-            num_frames += 1
+        def write(_frame: np.ndarray, label_map: np.ndarray, _time: int) -> None:
+            self._write(name / f"{next(numbers):06d}", label_map)
 
         yield write
 
 
-__all__ = ["FrameWriter", "LabelMapOutput", "OutputPlace", "OverlayOutput", "PredictionOutput"]
+__all__ = ["FrameWriter", "LabelMapOutput", "OutputFile", "OverlayOutput", "PredictionOutput"]
