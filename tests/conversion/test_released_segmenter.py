@@ -62,14 +62,6 @@ def test_every_entry_of_a_released_file_is_used_or_dropped_with_a_reason(name: s
     assert sum(shape.numel() for shape in shapes.values()) == case.meta["params"] - num_dropped
 
 
-def test_the_number_of_decoder_layers_is_read_from_the_file() -> None:
-    one_layer = load_case("segmenter", "full-seg-l-mask-16-cityscapes")
-    two_layers = load_case("segmenter", COUNTER_EXAMPLE)
-    for case, count in ((one_layer, 1), (two_layers, 2)):
-        config = SEGMENTER.config_from_original(two_layers.meta["variant"], case.meta_state_dict())
-        assert config.decoder_num_layers == count
-
-
 @pytest.mark.parametrize("name", ["full-seg-t-mask-16-ade20k", "full-seg-b-deit-linear-16-ade20k"])
 def test_a_full_size_file_converts_to_a_labeled_model(name: str) -> None:
     case = load_case("segmenter", name)

@@ -10,7 +10,14 @@ from segvit_hf.conversion.convert import expected_shapes, match_weights
 from segvit_hf.conversion.errors import ConversionError
 from segvit_hf.conversion.families import FAMILIES
 from segvit_hf.conversion.reading.download import fetch_released_file
-from segvit_hf.conversion.released_checkpoints import RELEASED_CHECKPOINTS, ReleasedCheckpoint, get_released_checkpoint
+from segvit_hf.conversion.released_checkpoints import (
+    RELEASED_CHECKPOINTS,
+    ReleasedCheckpoint,
+    get_released_checkpoint,
+    preset_for_layout,
+)
+from segvit_hf.conversion.released_setr import ADE20K, CITYSCAPES
+from segvit_hf.conversion.released_setr_mmseg import setr_mmseg_model
 from segvit_hf.data.label_sets import get_label_set
 from tests.conversion.nested_values import assert_is_part_of
 from tests.reference import case_names, load_case
@@ -130,3 +137,18 @@ def test_a_full_size_file_converts_to_a_labeled_model() -> None:
 def test_files_that_no_program_can_fetch_are_said_to_be_so(name: str, message: str) -> None:
     with pytest.raises(ConversionError, match=message):
         fetch_released_file(get_released_checkpoint(name))
+
+
+def test_the_zoos_naive_auxiliary_heads_differ_between_data_sets() -> None:
+    for data, num_convs in ((CITYSCAPES, 1), (ADE20K, 2)):
+        heads = setr_mmseg_model("naive", data)["auxiliary_head"]
+        assert [head["num_convs"] for head in heads] == [num_convs] * 3
+
+
+def test_presets_of_the_zoo_are_found_by_layout() -> None:
+    preset = get_released_checkpoint("setr-pup-vit-l-ade20k")
+    zoo = preset_for_layout(preset, "mmseg")
+    assert zoo.name == "setr-mmseg-pup-vit-l-ade20k"
+    assert preset_for_layout(zoo, "original") is preset
+    with pytest.raises(ConversionError, match="expected a file in the layout 'original', found 'mmseg'"):
+        preset_for_layout(get_released_checkpoint("setr-pup-vit-l-pascal-context"), "mmseg")

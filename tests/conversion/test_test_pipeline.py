@@ -6,13 +6,18 @@ import pytest
 
 from segvit_hf.conversion.errors import ConversionError
 from segvit_hf.conversion.mmseg.test_pipeline import image_processor_arguments
-from segvit_hf.conversion.released_segvit import segvit_test_pipeline
 
 
 def pipeline(**resize: Any) -> list[dict[str, Any]]:
-    steps = segvit_test_pipeline(scale=(2048, 512), min_size=None, mean=[123.675, 116.28, 103.53], std=[127.5] * 3)
-    steps[1]["transforms"][0].update(resize)
-    return steps
+    transforms = [
+        {"type": "Resize", "keep_ratio": True, **resize},
+        {"type": "RandomFlip"},
+        {"type": "Normalize", "mean": [123.675, 116.28, 103.53], "std": [127.5] * 3, "to_rgb": True},
+        {"type": "ImageToTensor", "keys": ["img"]},
+        {"type": "Collect", "keys": ["img"]},
+    ]
+    augmentation = {"type": "MultiScaleFlipAug", "img_scale": (2048, 512), "flip": False, "transforms": transforms}
+    return [{"type": "LoadImageFromFile"}, augmentation]
 
 
 def test_keep_ratio_takes_short_and_long_edge_from_the_scale() -> None:
@@ -67,3 +72,15 @@ def test_unsupported_steps_and_settings_are_named(change: Any, message: str) -> 
 def test_anything_but_a_list_of_steps_is_refused() -> None:
     with pytest.raises(ConversionError, match="expected a list of steps"):
         image_processor_arguments({"type": "LoadImageFromFile"})
+
+
+def test_multi_scale_pipelines_become_fields_of_the_image_processor() -> None:
+    def arguments(*transforms: dict[str, object]) -> dict[str, object]:
+        step = {"type": "MultiScaleFlipAug", "img_scale": [3584, 896], "flip": True, "transforms": list(transforms)}
+        return image_processor_arguments([{"type": "LoadImageFromFile"}, step])
+
+    resize = {"type": "Resize", "keep_ratio": True}
+    padded = arguments(resize, {"type": "ResizeToMultiple", "size_divisor": 32}, {"type": "PadShortSide", "size": 896})
+    assert (padded["size_divisor"], padded["minimum_padded_size"]) == (32, 896)
+    setr = arguments({"type": "SETR_Resize", "keep_ratio": True, "crop_size": [640, 640], "setr_multi_scale": True})
+    assert setr["minimum_short_edge"] == 640

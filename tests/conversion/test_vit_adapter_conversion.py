@@ -93,12 +93,6 @@ def test_index_tables_may_be_missing() -> None:
         assert torch.equal(model(case.pixel_values()).logits, complete(case.pixel_values()).logits)
 
 
-def test_weights_of_the_other_decoder_are_refused() -> None:
-    upernet, mask2former = (load_case("vit_adapter", f"tiny-{name}-beit") for name in ("upernet", "mask2former"))
-    with pytest.raises(ConversionError, match="head is upernet, the weights' head is mask2former"):
-        convert_checkpoint("vit_adapter", state_dict_of(mask2former), {"model": upernet.arch})
-
-
 @pytest.mark.parametrize(
     ("section", "field", "value"),
     [
@@ -130,15 +124,3 @@ def test_only_the_cityscapes_preset_does_without_the_second_resize() -> None:
 def test_a_preset_is_found_by_name() -> None:
     preset = get_released_checkpoint("vit-adapter-mask2former-beit-large-ade20k-896")
     assert preset.url.endswith("/v0.2.0/mask2former_beit_adapter_large_896_80k_ade20k.zip")
-
-
-def test_multi_scale_pipelines_become_fields_of_the_image_processor() -> None:
-    def arguments(*transforms: dict[str, object]) -> dict[str, object]:
-        step = {"type": "MultiScaleFlipAug", "img_scale": [3584, 896], "flip": True, "transforms": list(transforms)}
-        return image_processor_arguments([{"type": "LoadImageFromFile"}, step])
-
-    resize = {"type": "Resize", "keep_ratio": True}
-    padded = arguments(resize, {"type": "ResizeToMultiple", "size_divisor": 32}, {"type": "PadShortSide", "size": 896})
-    assert (padded["size_divisor"], padded["minimum_padded_size"]) == (32, 896)
-    setr = arguments({"type": "SETR_Resize", "keep_ratio": True, "crop_size": [640, 640], "setr_multi_scale": True})
-    assert setr["minimum_short_edge"] == 640
