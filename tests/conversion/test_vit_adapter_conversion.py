@@ -100,6 +100,11 @@ def test_index_tables_may_be_missing() -> None:
         ("backbone", "interaction_indexes", [[0, 0], [1, 1], [2, 2]]),
         ("backbone", "with_cffn", False),
         ("decode_head", "align_corners", True),
+        ("decode_head", "threshold", 0.5),
+        ("decode_head", "norm_cfg", {"type": "GN"}),
+        ("decode_head", "loss_decode", {"type": "CrossEntropyLoss", "loss_weight": 2.0}),
+        ("auxiliary_head", "sampler", {"type": "OHEMPixelSampler"}),
+        ("test_cfg", "unheard_of", 1),
         ("auxiliary_head", "concat_input", True),
         ("decode_head", "unheard_of", 1),
     ],
@@ -109,6 +114,14 @@ def test_settings_that_are_not_supported_are_named(section: str, field: str, val
     changed = {**arch, section: {**arch[section], field: value}}
     with pytest.raises(ConversionError, match=rf"model\.{section}.*{re.escape(field)}"):
         FAMILIES["vit_adapter"].config_from_original({"model": changed})
+
+
+def test_settings_of_panoptic_inference_change_nothing() -> None:
+    arch = load_case("vit_adapter", "tiny-mask2former-beit").arch
+    assert FAMILIES["vit_adapter"].config_from_original({"model": arch}).sliding_window is None
+    slide = {"mode": "slide", "crop_size": [96, 96], "stride": [64, 64], "panoptic_on": True, "iou_thr": 0.8}
+    config = FAMILIES["vit_adapter"].config_from_original({"model": {**arch, "test_cfg": slide}})
+    assert config.sliding_window == {"crop_size": [96, 96], "stride": [64, 64]}
 
 
 def test_only_the_cityscapes_preset_does_without_the_second_resize() -> None:
