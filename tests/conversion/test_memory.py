@@ -9,11 +9,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from segvit_hf import get_preset
 from segvit_hf.conversion.convert import expected_shapes
 from segvit_hf.conversion.families import FAMILIES
 from segvit_hf.conversion.key_mapping import original_name
-from tests.conversion.released_manifests import original_of
+from tests.reference import load_case
 
 # Converts argv[2] with the configuration argv[1] to argv[3] and prints by how many KiB the peak of resident memory
 # rose. (ru_maxrss would not do: a child process inherits its parent's.)
@@ -36,7 +35,7 @@ print("peak", peak() - before)
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads the peak of memory from Linux's /proc")
 def test_peak_memory_stays_below_twice_the_weights(tmp_path: Path) -> None:
-    original = original_of(get_preset("segvit-vit-b-ade20k"))
+    original = {"model": load_case("segvit", "full-vit-b-ade20k").arch}
     original["model"]["backbone"].update(num_layers=3, out_indices=[0, 1, 2])
     config = FAMILIES["segvit"].config_from_original(original)
     rules = FAMILIES["segvit"].rules(config)

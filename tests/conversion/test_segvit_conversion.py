@@ -1,15 +1,13 @@
-"""`convert_checkpoint` for SegViT: what it builds, and which weights and configurations it refuses."""
+"""What is particular to the conversion of SegViT: its names, its losses, and the settings that it refuses."""
 
 import copy
-import re
 from typing import Any
 
 import pytest
 import torch
 
-from segvit_hf import SegVitForSemanticSegmentation, SegVitImageProcessor
 from segvit_hf.conversion import ConversionError, convert_checkpoint
-from tests.reference import assert_close_to_reference, load_case
+from tests.reference import load_case
 
 
 def convert(name: str = "tiny-atm3", **changes: Any) -> Any:
@@ -24,28 +22,11 @@ def convert(name: str = "tiny-atm3", **changes: Any) -> Any:
     return convert_checkpoint("segvit", case.state_dict(), {"model": arch})
 
 
-@pytest.mark.parametrize("name", ["tiny-atm3", "tiny-atm1-firststage", "tiny-tpn", "tiny-tpn-2layers"])
-def test_the_converted_model_computes_the_originals_logits(name: str) -> None:
-    case = load_case("segvit", name)
-    converted = convert(name)
-    assert isinstance(converted.model, SegVitForSemanticSegmentation)
-    assert isinstance(converted.image_processor, SegVitImageProcessor)
-    assert not converted.model.training
-    assert {parameter.dtype for parameter in converted.model.parameters()} == {torch.float32}
-    with torch.no_grad():
-        assert_close_to_reference(converted.model(case.pixel_values()).logits, case, "logits")
-
-
-def test_the_report_says_what_became_of_every_key() -> None:
-    case = load_case("segvit", "tiny-tpn")
-    converted = convert("tiny-tpn")
-    parameters = dict(converted.model.named_parameters())
-    used = {name for name in converted.report.values() if not name.startswith("dropped: ")}
-    assert set(converted.report) == set(case.state_dict())
-    assert used == set(parameters)
-    assert converted.report["decode_head.input_proj_1.weight"] == "decoder.stages.0.input_projection.weight"
-    assert converted.report["decode_head.atm.q.weight"] == "decoder.atm.class_queries.weight"
-    assert converted.report["decode_head.loss_decode.criterion.empty_weight"].startswith("dropped: class weights")
+def test_the_report_names_the_shrunk_decoder_as_ours() -> None:
+    report = convert("tiny-tpn").report
+    assert report["decode_head.input_proj_1.weight"] == "decoder.stages.0.input_projection.weight"
+    assert report["decode_head.atm.q.weight"] == "decoder.atm.class_queries.weight"
+    assert report["decode_head.loss_decode.criterion.empty_weight"].startswith("dropped: class weights")
 
 
 def test_half_precision_weights_become_float32() -> None:
@@ -137,12 +118,6 @@ def test_unsupported_configurations_are_named(changes: dict[str, Any], message: 
         convert(**changes)
 
 
-@pytest.mark.parametrize("original", [{}, {"backbone": {}}, [], {"model": None}])
-def test_originals_of_another_form_are_refused(original: Any) -> None:
-    with pytest.raises(ConversionError, match="expected"):
-        convert_checkpoint("segvit", load_case("segvit", "tiny-atm3").state_dict(), original)
-
-
 def test_the_class_count_is_read_from_the_weights() -> None:
     loss = {**load_case("segvit", "tiny-atm3").arch["decode_head"]["loss_decode"], "num_classes": 8}
     message = "The configuration has 8 classes, the weights have 7"
@@ -167,19 +142,6 @@ def test_missing_unexpected_and_misshapen_keys_are_all_listed() -> None:
     assert "backbone.pos_embed: expected [1, 17, 48], found [1, 5, 48]" in message
 
 
-@pytest.mark.parametrize("name", ["tiny-atm3", "tiny-tpn"])
-def test_any_single_missing_key_is_listed(name: str) -> None:
-    case = load_case("segvit", name)
-    complete = case.state_dict()
-    needed = [key for key in complete if "empty_weight" not in key]
-    # One entry of every kind: layer numbers aside, the names repeat.
-    kinds = {re.sub(r"\d+", "N", key): key for key in needed}
-    for key in kinds.values():
-        state_dict = {other: weight for other, weight in complete.items() if other != key}
-        with pytest.raises(ConversionError, match=rf"missing \(1\):\n  {re.escape(key)} \["):
-            convert_checkpoint("segvit", state_dict, {"model": case.arch})
-
-
 def test_deeper_weights_than_the_configuration_are_unexpected() -> None:
     arch = copy.deepcopy(load_case("segvit", "tiny-atm3").arch)
     arch["backbone"].update(num_layers=4, out_indices=[1, 2, 3])
@@ -187,35 +149,10 @@ def test_deeper_weights_than_the_configuration_are_unexpected() -> None:
         convert_checkpoint("segvit", load_case("segvit", "tiny-atm3").state_dict(), {"model": arch})
 
 
-@pytest.mark.parametrize(("weights", "configuration"), [("tiny-atm3", "tiny-tpn"), ("tiny-tpn", "tiny-atm3")])
-def test_shrunk_weights_and_others_are_not_mixed_up(weights: str, configuration: str) -> None:
-    with pytest.raises(ConversionError, match=r"head is .*TPNATMHead \(Shrunk\)"):
-        convert_checkpoint(
-            "segvit", load_case("segvit", weights).state_dict(), {"model": load_case("segvit", configuration).arch}
-        )
-
-
-@pytest.mark.parametrize(
-    ("keys", "description"),
-    [
-        (["backbone.blocks.0.attn.qkv.weight", "decode_head.conv_seg.weight"], "a SETR checkpoint"),
-        (["encoder.blocks.0.norm1.weight", "decoder.cls_emb"], "a Segmenter checkpoint"),
-        (["backbone.block1.0.global_attn.q.weight"], "an HLG checkpoint"),
-        (["backbone.level_embed", "backbone.spm.stem.0.weight", "backbone.blocks.0.gamma_1"], "a ViT-Adapter"),
-        (["blocks.0.attn.qkv.weight", "patch_embed.proj.weight"], "ImageNet weights of a ViT"),
-        (["backbone.layers.0.attn.attn.in_proj_weight"], "a ViT of mmsegmentation without any head"),
-        (["encoder.embeddings.position_embeddings"], "converted already"),
-    ],
-)
-def test_weights_of_another_family_are_recognized(keys: list[str], description: str) -> None:
-    arch = load_case("segvit", "tiny-atm3").arch
-    with pytest.raises(ConversionError, match=rf"family 'segvit', this looks like .*{description}"):
-        convert_checkpoint("segvit", {key: torch.zeros(1) for key in keys}, {"model": arch})
-
-
-def test_unknown_families_and_values_that_are_no_tensors_are_refused() -> None:
-    arch = load_case("segvit", "tiny-atm3").arch
-    with pytest.raises(ConversionError, match="Unknown family 'unet': expected one of .*segvit"):
-        convert_checkpoint("unet", {}, {"model": arch})
-    with pytest.raises(ConversionError, match=r"state_dict\['epoch'\]: expected a tensor, found int"):
-        convert_checkpoint("segvit", {"epoch": 3}, {"model": arch})  # type: ignore[dict-item]
+def test_shrunk_files_with_leftover_layers_convert() -> None:
+    case = load_case("segvit", "tiny-tpn")
+    leftovers = ["conv_0.weight", "conv_1.bias", "syncbn_fc_0.running_mean", "conv_seg.weight"]
+    state_dict = case.state_dict() | {f"decode_head.{key}": torch.zeros(1) for key in leftovers}
+    report = convert_checkpoint("segvit", state_dict, {"model": case.arch}).report
+    for key in leftovers:
+        assert report[f"decode_head.{key}"].startswith("dropped: "), key

@@ -1,21 +1,23 @@
 """From mmsegmentation's test pipelines to image processor arguments."""
 
-import copy
 from typing import Any
 
 import pytest
 
 from segvit_hf.conversion.errors import ConversionError
 from segvit_hf.conversion.mmseg.test_pipeline import image_processor_arguments
-from tests.reference import load_case
 
 
 def pipeline(**resize: Any) -> list[dict[str, Any]]:
-    """SegViT's pipeline for ADE20K with changes, and the other normalization."""
-    steps = copy.deepcopy(load_case("segvit", "full-vit-b-ade20k").meta["test_pipeline"])
-    steps[1]["transforms"][0].update(resize)
-    steps[1]["transforms"][2]["std"] = [127.5] * 3
-    return steps
+    transforms = [
+        {"type": "Resize", "keep_ratio": True, **resize},
+        {"type": "RandomFlip"},
+        {"type": "Normalize", "mean": [123.675, 116.28, 103.53], "std": [127.5] * 3, "to_rgb": True},
+        {"type": "ImageToTensor", "keys": ["img"]},
+        {"type": "Collect", "keys": ["img"]},
+    ]
+    augmentation = {"type": "MultiScaleFlipAug", "img_scale": (2048, 512), "flip": False, "transforms": transforms}
+    return [{"type": "LoadImageFromFile"}, augmentation]
 
 
 def test_keep_ratio_takes_short_and_long_edge_from_the_scale() -> None:
@@ -70,3 +72,15 @@ def test_unsupported_steps_and_settings_are_named(change: Any, message: str) -> 
 def test_anything_but_a_list_of_steps_is_refused() -> None:
     with pytest.raises(ConversionError, match="expected a list of steps"):
         image_processor_arguments({"type": "LoadImageFromFile"})
+
+
+def test_multi_scale_pipelines_become_fields_of_the_image_processor() -> None:
+    def arguments(*transforms: dict[str, object]) -> dict[str, object]:
+        step = {"type": "MultiScaleFlipAug", "img_scale": [3584, 896], "flip": True, "transforms": list(transforms)}
+        return image_processor_arguments([{"type": "LoadImageFromFile"}, step])
+
+    resize = {"type": "Resize", "keep_ratio": True}
+    padded = arguments(resize, {"type": "ResizeToMultiple", "size_divisor": 32}, {"type": "PadShortSide", "size": 896})
+    assert (padded["size_divisor"], padded["minimum_padded_size"]) == (32, 896)
+    setr = arguments({"type": "SETR_Resize", "keep_ratio": True, "crop_size": [640, 640], "setr_multi_scale": True})
+    assert setr["minimum_short_edge"] == 640

@@ -1,4 +1,4 @@
-"""Every released ViT-Adapter checkpoint fits, name by name and shape by shape; variants of the files are read."""
+"""Variants of ViT-Adapter's files and configurations are read, or refused by name."""
 
 import re
 
@@ -7,7 +7,6 @@ import torch
 
 from segvit_hf.conversion import ConversionError, convert_checkpoint
 from segvit_hf.conversion.families import FAMILIES
-from segvit_hf.conversion.mmseg.test_pipeline import image_processor_arguments
 from tests.models.vit_adapter.reference_models import convert, state_dict_of
 from tests.reference import load_case
 
@@ -30,12 +29,6 @@ def test_index_tables_may_be_missing() -> None:
         assert torch.equal(model(case.pixel_values()).logits, complete(case.pixel_values()).logits)
 
 
-def test_weights_of_the_other_decoder_are_refused() -> None:
-    upernet, mask2former = (load_case("vit_adapter", f"tiny-{name}-beit") for name in ("upernet", "mask2former"))
-    with pytest.raises(ConversionError, match="head is upernet, the weights' head is mask2former"):
-        convert_checkpoint("vit_adapter", state_dict_of(mask2former), {"model": upernet.arch})
-
-
 @pytest.mark.parametrize(
     ("section", "field", "value"),
     [
@@ -43,6 +36,11 @@ def test_weights_of_the_other_decoder_are_refused() -> None:
         ("backbone", "interaction_indexes", [[0, 0], [1, 1], [2, 2]]),
         ("backbone", "with_cffn", False),
         ("decode_head", "align_corners", True),
+        ("decode_head", "threshold", 0.5),
+        ("decode_head", "norm_cfg", {"type": "GN"}),
+        ("decode_head", "loss_decode", {"type": "CrossEntropyLoss", "loss_weight": 2.0}),
+        ("auxiliary_head", "sampler", {"type": "OHEMPixelSampler"}),
+        ("test_cfg", "unheard_of", 1),
         ("auxiliary_head", "concat_input", True),
         ("decode_head", "unheard_of", 1),
     ],
@@ -54,13 +52,9 @@ def test_settings_that_are_not_supported_are_named(section: str, field: str, val
         FAMILIES["vit_adapter"].config_from_original({"model": changed})
 
 
-def test_multi_scale_pipelines_become_fields_of_the_image_processor() -> None:
-    def arguments(*transforms: dict[str, object]) -> dict[str, object]:
-        step = {"type": "MultiScaleFlipAug", "img_scale": [3584, 896], "flip": True, "transforms": list(transforms)}
-        return image_processor_arguments([{"type": "LoadImageFromFile"}, step])
-
-    resize = {"type": "Resize", "keep_ratio": True}
-    padded = arguments(resize, {"type": "ResizeToMultiple", "size_divisor": 32}, {"type": "PadShortSide", "size": 896})
-    assert (padded["size_divisor"], padded["minimum_padded_size"]) == (32, 896)
-    setr = arguments({"type": "SETR_Resize", "keep_ratio": True, "crop_size": [640, 640], "setr_multi_scale": True})
-    assert setr["minimum_short_edge"] == 640
+def test_settings_of_panoptic_inference_change_nothing() -> None:
+    arch = load_case("vit_adapter", "tiny-mask2former-beit").arch
+    assert FAMILIES["vit_adapter"].config_from_original({"model": arch}).sliding_window is None
+    slide = {"mode": "slide", "crop_size": [96, 96], "stride": [64, 64], "panoptic_on": True, "iou_thr": 0.8}
+    config = FAMILIES["vit_adapter"].config_from_original({"model": {**arch, "test_cfg": slide}})
+    assert config.sliding_window == {"crop_size": [96, 96], "stride": [64, 64]}

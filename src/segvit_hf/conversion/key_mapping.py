@@ -13,6 +13,7 @@ the original name of a weight that is missing.
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 
@@ -150,12 +151,7 @@ def _section(title: str, lines: Sequence[str]) -> str:
 
 def _read(template: str, name: str) -> dict[str, str] | None:
     """Values of a template's placeholders in a name, offsets removed, or `None` if the name does not fit."""
-    pattern, position = "", 0
-    for placeholder in _PLACEHOLDER.finditer(template):
-        kind = ".+" if placeholder["name"] == _ANYTHING else r"\d+"
-        pattern += re.escape(template[position : placeholder.start()]) + f"(?P<{placeholder['name']}>{kind})"
-        position = placeholder.end()
-    match = re.fullmatch(pattern + re.escape(template[position:]), name)
+    match = _pattern(template).fullmatch(name)
     if match is None:
         return None
     values = match.groupdict()
@@ -166,6 +162,17 @@ def _read(template: str, name: str) -> dict[str, str] | None:
                 return None
             values[placeholder["name"]] = str(number)
     return values
+
+
+@cache
+def _pattern(template: str) -> re.Pattern[str]:
+    """A template as a regular expression; every template is asked about every key, so it is made only once."""
+    pattern, position = "", 0
+    for placeholder in _PLACEHOLDER.finditer(template):
+        kind = ".+" if placeholder["name"] == _ANYTHING else r"\d+"
+        pattern += re.escape(template[position : placeholder.start()]) + f"(?P<{placeholder['name']}>{kind})"
+        position = placeholder.end()
+    return re.compile(pattern + re.escape(template[position:]))
 
 
 def _write(template: str, values: Mapping[str, str]) -> str:

@@ -1,4 +1,8 @@
-"""From mmsegmentation's `test_pipeline` to the arguments of our image processors."""
+"""From mmsegmentation's `test_pipeline` to the arguments of our image processors.
+
+Follows mmsegmentation 0.x's datasets/pipelines/ (loading.py, transforms.py, test_time_aug.py), and the steps that SETR
+and ViT-Adapter add to it.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

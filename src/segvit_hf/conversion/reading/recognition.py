@@ -33,7 +33,9 @@ class Signature:
 
 # Tried in order; more specific ones first.
 SIGNATURES = (
-    Signature("vit_adapter", "original", "a ViT-Adapter checkpoint", (r"backbone\.level_embed", r"backbone\.spm\..*")),
+    Signature(
+        "vit_adapter", "original", "a ViT-Adapter checkpoint", (r"backbone\.(level_embed|spm\..*|interactions\..*)",)
+    ),
     Signature("hlg", "original", "an HLG checkpoint", (r"(backbone\.)?block1\.\d+\.global_attn\..*",)),
     Signature(
         "segvit", "original", "a SegViT checkpoint", (_MMSEG_LAYERS, r"decode_head\.(atm\.)?(q|class_embed)\..*")

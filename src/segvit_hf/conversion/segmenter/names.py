@@ -16,7 +16,7 @@ from segvit_hf.conversion.vit_names import MMSEG_LAYER_RULES, MMSEG_VIT_RULES, T
 
 # By `SegmenterConfig.decoder_type`. mmsegmentation's mask transformer also has a `conv_seg`, which it does not use.
 HEADS = {
-    "mask_transformer": r"(decoder|decode_head)\.cls_emb",
+    "mask_transformer": r"(decoder|decode_head)\.(cls_emb|mask_norm\..*)",
     "linear": r"(decoder\.head|decode_head\.conv_seg)\..*",
 }
 

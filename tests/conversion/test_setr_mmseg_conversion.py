@@ -1,5 +1,4 @@
-"""
-SETR in the layout of mmsegmentation's zoo.
+"""SETR with the names of mmsegmentation's zoo.
 
 mmsegmentation is not a dependency and left no recorded cases: what its modules compute is written out here with
 torch's functions, on the original names, and compared with the converted model.
@@ -18,47 +17,10 @@ import torch.nn.functional as F
 from segvit_hf import SetrForSemanticSegmentation
 from segvit_hf.cli import convert as command
 from segvit_hf.conversion import ConversionError, convert_checkpoint
-from segvit_hf.conversion.convert import expected_shapes
 from segvit_hf.conversion.families import FAMILIES
-from segvit_hf.conversion.key_mapping import original_name
-from tests.conversion.released_manifests import ORIGINALS_OF_MMSEG
+from tests.conversion.mmseg_setr import mmseg_model, mmseg_weights
 
 Weights = dict[str, torch.Tensor]
-CROP = 64
-
-
-def small_model(decoder: str, data: str = "ade20k") -> dict[str, Any]:
-    """The zoo's model dictionary, with a small encoder and few classes."""
-    preset = next(name for name in ORIGINALS_OF_MMSEG if name.startswith(f"setr-mmseg-{decoder}-vit-l-{data}"))
-    model = copy.deepcopy(ORIGINALS_OF_MMSEG[preset]["model"])
-    model["backbone"] |= {"embed_dims": 32, "num_layers": 4, "num_heads": 2, "out_indices": [0, 1, 2, 3]}
-    model["backbone"]["img_size"] = [CROP, CROP]
-    model["test_cfg"] |= {"crop_size": [CROP, CROP], "stride": [43, 43]}
-    heads = (model["decode_head"], *model["auxiliary_head"])
-    for head in heads:
-        head["num_classes"] = 5
-    if decoder == "mla":
-        model["neck"]["in_channels"] = [32] * 4
-    else:
-        for head in heads:
-            head["in_channels"] = 32
-    return model
-
-
-def random_weights(model: dict[str, Any]) -> Weights:
-    """A state dict with the names of the zoo."""
-    config = FAMILIES["setr"].config_from_original({"model": model})
-    rules = FAMILIES["setr"].rules(config, "mmseg")
-    generator = torch.Generator().manual_seed(0)
-    weights = {}
-    for name, shape in expected_shapes(config).items():
-        values = torch.randn(shape, generator=generator) * (0.2 if len(shape) > 1 else 0.5)
-        if name.endswith("running_var"):
-            values = values.abs() + 0.5
-        key = original_name(name, rules)
-        assert key is not None, name
-        weights[key] = values if not name.endswith("num_batches_tracked") else torch.tensor(0)
-    return weights
 
 
 def vit(weights: Weights, pixel_values: torch.Tensor, *, with_cls_token: bool) -> list[torch.Tensor]:
@@ -183,8 +145,8 @@ def mmseg_logits(decoder: str, model: dict[str, Any], weights: Weights, pixels: 
 @pytest.mark.parametrize("size", [(64, 64), (48, 96)])
 @pytest.mark.parametrize("decoder", ["naive", "pup", "mla"])
 def test_the_converted_model_computes_what_mmsegmentation_does(decoder: str, size: tuple[int, int]) -> None:
-    model_dict = small_model(decoder)
-    weights = random_weights(model_dict)
+    model_dict = mmseg_model(decoder)
+    weights = mmseg_weights(model_dict)
     converted = convert_checkpoint("setr", weights, {"model": model_dict})
     pixels = torch.randn(2, 3, *size, generator=torch.Generator().manual_seed(1))
     labels = torch.randint(0, 5, (2, *size), generator=torch.Generator().manual_seed(2))
@@ -203,17 +165,11 @@ def test_the_converted_model_computes_what_mmsegmentation_does(decoder: str, siz
     assert list(output.losses) == ["decode.loss_seg", *(f"aux_{i}.loss_seg" for i in range(len(auxiliary)))]
 
 
-def test_the_zoos_naive_auxiliary_heads_differ_between_data_sets() -> None:
-    cityscapes = small_model("naive", "cityscapes")
-    assert [head["num_convs"] for head in cityscapes["auxiliary_head"]] == [1, 1, 1]
-    assert [head["num_convs"] for head in small_model("naive")["auxiliary_head"]] == [2, 2, 2]
-
-
 def test_dropout_in_front_of_the_classifier_acts_in_training_only() -> None:
-    model_dict = small_model("pup")
+    model_dict = mmseg_model("pup")
     for head in (model_dict["decode_head"], *model_dict["auxiliary_head"]):
         head["dropout_ratio"] = 0.5
-    model = convert_checkpoint("setr", random_weights(model_dict), {"model": model_dict}).model
+    model = convert_checkpoint("setr", mmseg_weights(model_dict), {"model": model_dict}).model
     assert model.config.classifier_dropout == 0.5
     pixels = torch.randn(1, 3, 64, 64)
     with torch.no_grad():
@@ -222,18 +178,9 @@ def test_dropout_in_front_of_the_classifier_acts_in_training_only() -> None:
         assert not torch.equal(model(pixels).logits, model(pixels).logits)
 
 
-def test_weights_of_the_other_layout_are_recognized() -> None:
-    model = small_model("pup")
-    weights = {
-        key.replace("backbone.layers", "backbone.blocks"): value for key, value in random_weights(model).items()
-    }
-    with pytest.raises(ConversionError, match="the names of the weights are of the naming 'original'"):
-        convert_checkpoint("setr", weights, {"model": model})
-
-
-def test_the_command_converts_a_file_of_the_zoos_names(tmp_path: Path) -> None:
-    model = small_model("mla")
-    weights = random_weights(model)
+def test_the_command_converts_a_file_with_the_zoos_names(tmp_path: Path) -> None:
+    model = mmseg_model("mla")
+    weights = mmseg_weights(model)
     torch.save({"meta": {"CLASSES": tuple("abcde")}, "state_dict": weights}, tmp_path / "latest.pth")
     (tmp_path / "original.json").write_text(json.dumps({"model": model}))
     words = ["--family", "setr", "--config", str(tmp_path / "original.json"), str(tmp_path / "latest.pth")]
@@ -273,7 +220,7 @@ def run_command(words: list[str]) -> int:
 def test_settings_that_are_not_supported_are_named(
     decoder: str, path: tuple[Any, ...], value: Any, message: str
 ) -> None:
-    model = copy.deepcopy(small_model(decoder))
+    model = copy.deepcopy(mmseg_model(decoder))
     *sections, field = path
     target: Any = model
     for section in sections:
