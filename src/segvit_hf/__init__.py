@@ -22,7 +22,7 @@ from segvit_hf.models.vit_adapter.image_processing_vit_adapter import (
 from segvit_hf.models.vit_adapter.modeling_vit_adapter import VitAdapterBackbone, VitAdapterForSemanticSegmentation
 from segvit_hf.registration import add_remote_code, register_architectures
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 register_architectures()
 
