@@ -1,11 +1,15 @@
 """Reading the reference cases: small models of the original implementations and what they computed.
 
-A case is `tests/fixtures/reference/<family>/<name>.json` (the original's configuration, the names and shapes of its
+A case is `tests/fixtures/reference/<family>/<name>.json.gz` (the original's configuration, the names and shapes of its
 state dict, losses, gradient norms) and, where tensors were recorded, `<name>.safetensors` beside it. Weights and
 inputs are made by `tests.deterministic_fill`.
+
+To look at a case: `zcat tests/fixtures/reference/segvit/tiny-atm3.json.gz | less`.
+To store one: `gzip -9n <name>.json` (without name and time, so that equal cases are equal files).
 """
 
 import fnmatch
+import gzip
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,6 +25,7 @@ from safetensors.torch import load_file
 from tests import deterministic_fill
 
 FIXTURES = Path(__file__).parent / "fixtures"
+CASE_ENDING = ".json.gz"
 
 TENSOR_TOLERANCE = 1e-4
 LOSS_TOLERANCE = 1e-4
@@ -34,7 +39,7 @@ NO_OBJECT_WEIGHT = 0.1
 class ReferenceCase:
     """One model of an original implementation with what it computed.
 
-    `meta` is the content of the JSON file; `path` is that file.
+    `meta` is the content of the compressed JSON file; `path` is that file.
     """
 
     path: Path
@@ -42,7 +47,7 @@ class ReferenceCase:
 
     @property
     def name(self) -> str:
-        return self.path.stem
+        return self.path.name.removesuffix(CASE_ENDING)
 
     @property
     def family(self) -> str:
@@ -60,7 +65,7 @@ class ReferenceCase:
     @cached_property
     def tensors(self) -> dict[str, torch.Tensor]:
         """What the original computed, subsampled in space by `outputs.<name>.stride`; empty for key manifests."""
-        file = self.path.with_suffix(".safetensors")
+        file = self.path.with_name(f"{self.name}.safetensors")
         return load_file(file) if file.exists() else {}
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
@@ -158,15 +163,16 @@ def load_case(family: str, name: str) -> ReferenceCase:
     Raises:
         FileNotFoundError: naming the cases that exist, if there is no such case.
     """
-    path = FIXTURES / "reference" / family / f"{name}.json"
+    path = FIXTURES / "reference" / family / f"{name}{CASE_ENDING}"
     if not path.exists():
         raise FileNotFoundError(f"no reference case {path}; {family} has {case_names(family)}")
-    return ReferenceCase(path=path, meta=json.loads(path.read_text(encoding="utf-8")))
+    return ReferenceCase(path=path, meta=json.loads(gzip.decompress(path.read_bytes())))
 
 
 def case_names(family: str, pattern: str = "*") -> list[str]:
     """The names of a family's cases that match a shell pattern, sorted: to parametrize tests with."""
-    return sorted(path.stem for path in (FIXTURES / "reference" / family).glob(f"{pattern}.json"))
+    paths = (FIXTURES / "reference" / family).glob(f"{pattern}{CASE_ENDING}")
+    return sorted(path.name.removesuffix(CASE_ENDING) for path in paths)
 
 
 def assert_close_to_reference(

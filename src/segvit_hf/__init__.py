@@ -23,7 +23,7 @@ from segvit_hf.models.vit_adapter.modeling_vit_adapter import VitAdapterBackbone
 from segvit_hf.presets import create_model, get_preset, list_presets
 from segvit_hf.registration import add_remote_code, register_architectures
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 register_architectures()
 

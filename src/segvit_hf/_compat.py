@@ -4,7 +4,7 @@ When a transformers release moves one of them, this file is all that has to foll
 """
 
 from huggingface_hub.dataclasses import strict
-from transformers import initialization
+from transformers import PreTrainedModel, initialization
 from transformers.activations import ACT2FN
 from transformers.backbone_utils import BackboneConfigMixin, BackboneMixin, filter_output_hidden_states
 from transformers.feature_extraction_utils import BatchFeature
@@ -38,6 +38,12 @@ except ImportError:  # not in every transformers release this package runs with
         """`segmentation` (height, width) and `segmentation_scores` (num_labels, height, width) of one image."""
 
 
+def enable_gradient_checkpointing(model: PreTrainedModel) -> None:
+    """Makes the model's layers compute their activations again in the backward pass instead of keeping them."""
+    # transformers 5.23 renamed the method.
+    getattr(model, "activation_checkpointing_enable", model.gradient_checkpointing_enable)()
+
+
 __all__ = [
     "ACT2FN",
     "ALL_ATTENTION_FUNCTIONS",
@@ -64,6 +70,7 @@ __all__ = [
     "can_return_tuple",
     "capture_outputs",
     "disable_progress_bar",
+    "enable_gradient_checkpointing",
     "filter_output_hidden_states",
     "initialization",
     "load_image",

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from segvit_hf._compat import enable_gradient_checkpointing
 from tests.models.architectures import SmallModel
 
 
@@ -49,7 +50,7 @@ def test_gradient_checkpointing_changes_no_gradient(small_model: SmallModel) -> 
     for checkpointing in (False, True):
         model = small_model.build(drop_path_rate=0.0, decoder_dropout=0.0).train()
         if checkpointing:
-            model.gradient_checkpointing_enable()
+            enable_gradient_checkpointing(model)
             assert model.is_gradient_checkpointing
         model(pixel_values, labels=labels).loss.backward()
         gradients.append({name: parameter.grad for name, parameter in model.named_parameters()})

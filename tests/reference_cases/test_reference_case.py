@@ -5,6 +5,8 @@ import pytest
 import torch
 
 from tests.reference import (
+    CASE_ENDING,
+    FIXTURES,
     assert_close_to_reference,
     assert_gradient_norms_match,
     assert_label_map_matches,
@@ -17,6 +19,14 @@ from tests.reference import (
 def test_unknown_case_is_an_error_that_lists_the_cases() -> None:
     with pytest.raises(FileNotFoundError, match="tiny-atm3-pad"):
         load_case("segvit", "no-such-case")
+
+
+def test_equal_cases_are_equal_files() -> None:
+    # gzip's header: flags at byte 3 (8: a file name follows), the time at bytes 4 to 7.
+    headers = {path: path.read_bytes()[3:8] for path in FIXTURES.glob(f"reference/*/*{CASE_ENDING}")}
+
+    assert headers
+    assert [str(path) for path, header in headers.items() if any(header)] == []
 
 
 @pytest.mark.parametrize("name", case_names("segvit", "tiny-*"))

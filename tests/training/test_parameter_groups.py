@@ -1,6 +1,5 @@
 """The optimizer's groups are, parameter by parameter, those of the originals; rules decide in order."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +15,9 @@ from segvit_hf.training.optimization.parameter_groups import (
 )
 from segvit_hf.training.recipe import OptimizerRecipe, ParameterGroupRule, load_recipe
 from segvit_hf.training.recipe_parsing import RecipeError
-from tests.reference import FIXTURES
+from tests.reference import case_names, load_case
 
 RECIPES = Path(__file__).parents[2] / "training" / "recipes"
-CASES = sorted((FIXTURES / "reference" / "segvit").glob("full-*.json"))
 ORIGINAL_KEYS: dict[str, dict[str, float]] = {
     "norm": {"decay_mult": 0.0},
     "ln": {"decay_mult": 0.0},
@@ -47,9 +45,9 @@ def _segvit_rules() -> tuple[ParameterGroupRule, ...]:
     return load_recipe(path, ["data.root=unused"]).optimizer.parameter_groups
 
 
-@pytest.mark.parametrize("path", CASES, ids=[path.stem for path in CASES])
-def test_segvit_groups_equal_the_originals(path: Path) -> None:
-    names = _names(json.loads(path.read_text()))
+@pytest.mark.parametrize("case", case_names("segvit", "full-*"))
+def test_segvit_groups_equal_the_originals(case: str) -> None:
+    names = _names(load_case("segvit", case).meta)
     multipliers = parameter_multipliers(names.values(), _segvit_rules())
     assert len(names) > 200
     assert {key: multipliers[name] for key, name in names.items()} == {

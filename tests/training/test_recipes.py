@@ -1,6 +1,5 @@
 """Every recipe in the repository parses, builds its model and agrees with the original's configuration."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from segvit_hf.training.data.sources import load_classes
 from segvit_hf.training.model_building import build_config, build_image_processor
 from segvit_hf.training.optimization.parameter_groups import build_optimizer
 from segvit_hf.training.recipe import Recipe, load_recipe
-from tests.reference import FIXTURES
+from tests.reference import load_case
 
 RECIPES = sorted((Path(__file__).parents[2] / "training" / "recipes").glob("*.yaml"))
 ORIGINALS = {
@@ -57,7 +56,7 @@ def test_a_recipe_builds_its_model_and_optimizer(path: Path) -> None:
 @pytest.mark.parametrize(("name", "case"), ORIGINALS.items(), ids=list(ORIGINALS))
 def test_a_released_models_recipe_is_the_originals_configuration(name: str, case: str) -> None:
     recipe = _load(next(path for path in RECIPES if path.stem == name))
-    original = json.loads((FIXTURES / "reference" / "segvit" / f"{case}.json").read_text())
+    original = load_case("segvit", case).meta
     classes = load_classes(recipe.data)
     assert len(classes.names) == original["arch"]["decode_head"]["num_classes"]
 

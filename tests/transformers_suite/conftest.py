@@ -1,4 +1,4 @@
-"""Make `tests_common` importable for the modules of this folder, or skip them all where it cannot be had."""
+"""Make `tests_common` importable for the modules `*_suite.py`, or skip them all where it cannot be had."""
 
 import re
 import sys
@@ -34,6 +34,6 @@ class SkippedModule(pytest.Module):
 
 
 def pytest_pycollect_makemodule(module_path: Path, parent: pytest.Collector) -> pytest.Module | None:
-    if reason_to_skip(parent.config) is None:
+    if not module_path.stem.endswith("_suite") or reason_to_skip(parent.config) is None:
         return None
     return SkippedModule.from_parent(parent, path=module_path)

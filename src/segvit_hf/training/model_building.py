@@ -14,7 +14,7 @@ from transformers import (
 )
 
 import segvit_hf  # noqa: F401 - registers the architectures with the Auto classes
-from segvit_hf._compat import IMAGE_PROCESSOR_MAPPING
+from segvit_hf._compat import IMAGE_PROCESSOR_MAPPING, enable_gradient_checkpointing
 from segvit_hf.training.recipe import Recipe
 from segvit_hf.training.recipe_parsing import RecipeError
 
@@ -84,7 +84,7 @@ def build_model(recipe: Recipe, class_names: tuple[str, ...], reduce_labels: boo
         if recipe.model.encoder_weights is not None:
             _load_encoder_weights(model, recipe.model.encoder_weights)
     if recipe.runtime.gradient_checkpointing:
-        model.activation_checkpointing_enable()
+        enable_gradient_checkpointing(model)
     return BuiltModel(model.train(), image_processor, new)
 
 

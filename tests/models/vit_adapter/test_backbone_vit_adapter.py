@@ -7,6 +7,7 @@ import torch
 from transformers import AutoBackbone, AutoConfig
 
 from segvit_hf import VitAdapterBackbone, VitAdapterConfig
+from segvit_hf._compat import enable_gradient_checkpointing
 from tests.models.architectures import SMALL_MODELS
 from tests.models.vit_adapter.reference_models import convert
 from tests.reference import assert_close_to_reference, load_case
@@ -67,7 +68,7 @@ def test_the_configuration_defaults_to_the_four_maps_and_follows_transformers_fo
 
 def test_other_libraries_decoders_train_on_it() -> None:
     backbone = AutoBackbone.from_config(SMALL_MODELS["vit-adapter-beit-mask2former"].build().config)
-    backbone.activation_checkpointing_enable()
+    enable_gradient_checkpointing(backbone)
     backbone.train()
     loss = sum(feature_map.square().mean() for feature_map in backbone(torch.randn(2, 3, 64, 64)).feature_maps)
     loss.backward()
