@@ -156,3 +156,11 @@ def test_shrunk_files_with_leftover_layers_convert() -> None:
     report = convert_checkpoint("segvit", state_dict, {"model": case.arch}).report
     for key in leftovers:
         assert report[f"decode_head.{key}"].startswith("dropped: "), key
+
+
+def test_labels_are_ignored_where_the_original_ignores_them() -> None:
+    case = load_case("segvit", "tiny-atm1")
+    arch = {**case.arch, "decode_head": {**case.arch["decode_head"], "ignore_index": 77}}
+    converted = convert_checkpoint("segvit", case.state_dict(), {"model": arch})
+    assert converted.model.config.semantic_loss_ignore_index == 77
+    assert converted.image_processor.ignore_index == 77

@@ -58,7 +58,10 @@ def convert_checkpoint(
     naming = entry.naming_of(original)
     check_naming(found, naming)
     config = entry.config_from_original(original, state_dict)
-    return _convert(entry, state_dict, config, entry.image_processor_from_original(original), naming)
+    image_processor = entry.image_processor_from_original(original)
+    # The originals' pipelines leave it to the head.
+    image_processor.ignore_index = config.semantic_loss_ignore_index
+    return _convert(entry, state_dict, config, image_processor, naming)
 
 
 def convert_weights(
