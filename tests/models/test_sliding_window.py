@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from huggingface_hub.errors import StrictDataclassError
 
 from segvit_hf.models.sliding_window import sliding_windows, window_starts
 from tests.models.architectures import SmallModel
@@ -88,7 +89,13 @@ def test_the_field_can_be_set_on_a_finished_model(small_model: SmallModel) -> No
         model.config.sliding_window = WINDOW
         expected = model(pixel_values).logits
         model.config.sliding_window = ((64, 64), (42, 42))
+        assert model.config.sliding_window == WINDOW
         assert torch.equal(model(pixel_values).logits, expected)
-        model.config.sliding_window = {"crop_size": 64}
-        with pytest.raises(ValueError, match="sliding_window"):
-            model(pixel_values)
+
+
+@pytest.mark.parametrize("wrong", [{"crop_size": 64}, {"crop_size": 64, "stride": 65}, (64, 42, 42), "slide"])
+def test_a_wrong_window_cannot_be_set_on_a_finished_model(small_model: SmallModel, wrong: object) -> None:
+    config = small_model.build(sliding_window=WINDOW).config
+    with pytest.raises((ValueError, StrictDataclassError), match="sliding_window"):
+        config.sliding_window = wrong
+    assert config.sliding_window == WINDOW

@@ -12,7 +12,6 @@ from segvit_hf._compat import TransformersKwargs, Unpack, can_return_tuple
 from segvit_hf.encoders.vit import ViTEncoder
 from segvit_hf.layers.attention import SelectableAttention
 from segvit_hf.models.sliding_window import sliding_window_logits
-from segvit_hf.models.sliding_window_config import validated_sliding_window
 
 
 @dataclass
@@ -122,8 +121,7 @@ class SemanticSegmentationModel(SelectableAttention, PreTrainedModel):
 
     def _windows_for(self, pixel_values: torch.Tensor) -> dict[str, Any] | None:
         """The windows that an input is run in, `None` if it is run whole."""
-        # Validated here, too: the field may have been set on the configuration of a finished model.
-        sliding_window = validated_sliding_window(self.config.sliding_window)
+        sliding_window = self.config.sliding_window
         if sliding_window is None:
             return None
         sides = zip(pixel_values.shape[-2:], sliding_window["crop_size"], strict=True)

@@ -54,13 +54,13 @@ def test_auxiliary_heads_can_be_left_out(name: str, kind: type) -> None:
 @pytest.mark.parametrize(
     ("fields", "named"),
     [
-        ({"decoder_type": "fpn"}, "decoder_type must be 'naive', 'pup' or 'mla', got 'fpn'"),
+        ({"decoder_type": "fpn"}, "decoder_type must be 'naive', 'pup' or 'mla', found 'fpn'"),
         ({"auxiliary_in_indices": [4]}, "auxiliary_in_indices must lie between 0 and 3"),
         ({"encoder_out_indices": [9, 24]}, "encoder_out_indices"),
         ({"decoder_kernel_size": 2}, "decoder_kernel_size must be odd"),
         ({"decoder_upsampling": 0}, "decoder_upsampling must be at least 1"),
         ({"auxiliary_num_convolutions": 0}, "auxiliary_num_convolutions must be at least 1"),
-        ({"sliding_window": {"crop_size": 512}}, "sliding_window must be"),
+        ({"sliding_window": {"crop_size": 512}}, "sliding_window: expected None or"),
     ],
 )
 def test_a_value_that_makes_no_model_is_named(fields: dict[str, Any], named: str) -> None:

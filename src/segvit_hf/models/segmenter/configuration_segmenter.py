@@ -4,17 +4,19 @@ from typing import Any
 
 from segvit_hf._compat import strict
 from segvit_hf.encoders.configuration_vit import ViTEncoderConfig
-from segvit_hf.models.sliding_window_config import validated_sliding_window
+from segvit_hf.models.configuration import SemanticSegmentationConfig
 
 # The original gives its mask transformer one head per so many channels.
 DECODER_HEAD_SIZE = 64
 
 
 @strict
-class SegmenterConfig(ViTEncoderConfig):
+class SegmenterConfig(SemanticSegmentationConfig, ViTEncoderConfig):
     r"""Configuration of [`SegmenterForSemanticSegmentation`]; the defaults are Seg-B-Mask/16 at 512x512.
 
-    The encoder's fields are those of [`ViTEncoderConfig`]. The decoder's:
+    The encoder's fields are those of [`ViTEncoderConfig`], labels and windows are described in
+    [`SemanticSegmentationConfig`] (photos smaller than the window are the image processor's matter, see its
+    `minimum_input_short_edge`). The decoder's:
 
     Args:
         decoder_type (`"mask_transformer"` or `"linear"`):
@@ -28,10 +30,6 @@ class SegmenterConfig(ViTEncoderConfig):
         crop_padded_logits (`bool`, defaults to `True`):
             Inputs are padded to a multiple of the patch size. Either the logits are resized to the padded size and
             cropped (the original), or resized to the input's size (`False`, mmsegmentation).
-        semantic_loss_ignore_index (`int`, defaults to 255): Label of pixels that belong to no class.
-        sliding_window (`dict`, *optional*): `{"crop_size": (height, width), "stride": (height, width)}` in pixels:
-            larger inputs are run in such windows and the logits averaged. `None` runs any input whole.
-            Photos smaller than the window are the image processor's matter (`minimum_input_short_edge`).
 
     Example:
     ```python
@@ -57,8 +55,6 @@ class SegmenterConfig(ViTEncoderConfig):
     decoder_dropout: float | int = 0.1
     decoder_drop_path_rate: float | int = 0.0
     crop_padded_logits: bool = True
-    semantic_loss_ignore_index: int = 255
-    sliding_window: dict[str, Any] | list[Any] | tuple[Any, ...] | None = None
 
     def __post_init__(self, **kwargs: Any) -> None:
         if self.decoder_hidden_size is None:
@@ -67,7 +63,6 @@ class SegmenterConfig(ViTEncoderConfig):
             self.decoder_num_attention_heads = max(self.decoder_hidden_size // DECODER_HEAD_SIZE, 1)
         if self.decoder_intermediate_size is None:
             self.decoder_intermediate_size = 4 * self.decoder_hidden_size
-        self.sliding_window = validated_sliding_window(self.sliding_window)
         super().__post_init__(**kwargs)
 
     def validate_architecture(self) -> None:

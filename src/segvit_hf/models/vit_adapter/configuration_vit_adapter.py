@@ -5,15 +5,16 @@ from typing import Any
 
 from segvit_hf._compat import BackboneConfigMixin, strict
 from segvit_hf.encoders.configuration_vit_adapter import NUM_FEATURE_MAPS, VitAdapterEncoderConfig
-from segvit_hf.models.sliding_window_config import validated_sliding_window
+from segvit_hf.models.configuration import SemanticSegmentationConfig
 
 
 @strict
-class VitAdapterConfig(BackboneConfigMixin, VitAdapterEncoderConfig):
+class VitAdapterConfig(BackboneConfigMixin, SemanticSegmentationConfig, VitAdapterEncoderConfig):
     r"""Configuration of [`VitAdapterForSemanticSegmentation`] and [`VitAdapterBackbone`]; the defaults are ViT-Adapter-T
     with UperNet, whose position embeddings are those of DeiT-T (224x224).
 
-    The encoder's fields are those of [`VitAdapterEncoderConfig`]. The decoders':
+    The encoder's fields are those of [`VitAdapterEncoderConfig`], labels and windows are described in
+    [`SemanticSegmentationConfig`]. The decoders':
 
     Args:
         decoder_type (`"upernet"` or `"mask2former"`, defaults to `"upernet"`): Which decoder reads the feature maps.
@@ -37,9 +38,6 @@ class VitAdapterConfig(BackboneConfigMixin, VitAdapterEncoderConfig):
         num_points, oversample_ratio, importance_sample_ratio:
             Mask2Former: points per mask at which the loss is taken (12544), the surplus of candidates among which
             uncertain ones are chosen (3.0), and the share that is chosen so (0.75).
-        semantic_loss_ignore_index (`int`, defaults to 255): Label of pixels that belong to no class.
-        sliding_window (`dict`, *optional*): `{"crop_size": (height, width), "stride": (height, width)}` in pixels:
-            larger inputs are run in such windows and the scores averaged. `None` runs any input whole.
         out_features, out_indices: Of the backbone: among `"stem"` (the spatial prior's map at stride 4) and
             `"stage1"` to `"stage4"` (the feature maps), or 0 to 4; the four feature maps by default.
 
@@ -84,14 +82,11 @@ class VitAdapterConfig(BackboneConfigMixin, VitAdapterEncoderConfig):
     num_points: int = 12544
     oversample_ratio: float | int = 3.0
     importance_sample_ratio: float | int = 0.75
-    semantic_loss_ignore_index: int = 255
-    sliding_window: dict[str, Any] | list[Any] | tuple[Any, ...] | None = None
     _out_features: list[str] | None = None
     _out_indices: list[int] | None = None
 
     def __post_init__(self, **kwargs: Any) -> None:
         self.pool_scales = list(self.pool_scales)
-        self.sliding_window = validated_sliding_window(self.sliding_window)
         self.stage_names = ["stem", *(f"stage{index + 1}" for index in range(NUM_FEATURE_MAPS))]
         # All four feature maps unless the caller names some; naming neither explicitly (None) is transformers' way to
         # ask for the last one.
