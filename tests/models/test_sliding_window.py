@@ -47,7 +47,7 @@ def test_none_runs_the_whole_input(small_model: SmallModel) -> None:
         windows = model(pixel_values).logits
         model.config.sliding_window = None
         whole = model(pixel_values).logits
-        direct = model.forward_whole(pixel_values).logits
+        direct = model.encode_decode(pixel_values).logits
     assert torch.equal(whole, direct)
     assert not torch.allclose(whole, windows)
 
@@ -59,7 +59,7 @@ def test_the_loss_of_a_large_input_is_that_of_the_whole_input(small_model: Small
         torch.manual_seed(0)  # some losses are taken at random points
         output = model(pixel_values, labels=labels)
         torch.manual_seed(0)
-        assert torch.equal(output.loss, model.forward_whole(pixel_values, labels).loss)
+        assert torch.equal(output.loss, model.encode_decode(pixel_values, labels).loss)
         assert torch.equal(output.logits, model(pixel_values).logits)
 
 

@@ -7,10 +7,12 @@ from segvit_hf.encoders.configuration_vit import ViTEncoderConfig
 
 NUM_FEATURE_MAPS = 4
 PATCH_SIZE = 16
+# The coarsest map has one cell per so many pixels: inputs are padded to multiples of it.
+SIZE_DIVISOR = 32
 
 
 @strict
-class VitAdapterEncoderConfig(ViTEncoderConfig):
+class ViTAdapterEncoderConfig(ViTEncoderConfig):
     r"""What ViT-Adapter adds to a plain ViT.
 
     The encoder's fields are those of [`ViTEncoderConfig`]; `encoder_out_indices` are the layers that end an
@@ -76,4 +78,4 @@ class VitAdapterEncoderConfig(ViTEncoderConfig):
             )
 
 
-__all__ = ["NUM_FEATURE_MAPS", "VitAdapterEncoderConfig"]
+__all__ = ["NUM_FEATURE_MAPS", "SIZE_DIVISOR", "ViTAdapterEncoderConfig"]

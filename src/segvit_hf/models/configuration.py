@@ -1,11 +1,13 @@
 """The configuration fields of every semantic segmentation model, whatever its encoder and decoder."""
 
-from typing import Any
+from typing import Any, TypeVar
 
 from transformers import PreTrainedConfig
 
 from segvit_hf._compat import strict
 from segvit_hf.models.sliding_window import validated_sliding_window
+
+T = TypeVar("T")
 
 
 @strict
@@ -32,4 +34,10 @@ class SemanticSegmentationConfig(PreTrainedConfig):
         super().__setattr__(name, validated_sliding_window(value) if name == "sliding_window" else value)
 
 
-__all__ = ["SemanticSegmentationConfig"]
+def filled(value: T | None) -> T:
+    """A field that a user may leave open, after the configuration has filled it."""
+    assert value is not None
+    return value
+
+
+__all__ = ["SemanticSegmentationConfig", "filled"]

@@ -15,7 +15,6 @@ from segvit_hf import (
     SegmenterImageProcessorPil,
     segment,
 )
-from segvit_hf.models.segmenter.loss_segmenter import SegmenterLoss
 from tests.models.architectures import SMALL_MODELS
 from tests.reference import FIXTURES
 
@@ -47,14 +46,6 @@ def test_decoder_attentions_are_recorded_for_every_window() -> None:
     for attention in output.decoder_attentions:
         torch.testing.assert_close(attention.sum(-1), torch.ones(2, 1, 21))
     assert model(torch.randn(1, 3, 64, 64)).decoder_attentions is None
-
-
-def test_ignored_pixels_do_not_count_in_the_loss() -> None:
-    loss = SegmenterLoss(SegmenterConfig(num_labels=3))
-    logits, labels = torch.randn(2, 3, 4, 4), torch.randint(0, 3, (2, 4, 4))
-    labels[0, :2] = 255
-    expected = F.cross_entropy(logits.permute(0, 2, 3, 1)[labels != 255], labels[labels != 255])
-    torch.testing.assert_close(loss(logits, labels)["loss"], expected)
 
 
 def test_labels_without_any_class_cost_nothing() -> None:

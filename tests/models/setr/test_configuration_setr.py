@@ -6,7 +6,7 @@ import pytest
 from huggingface_hub.errors import StrictDataclassError
 
 from segvit_hf import SetrConfig, SetrForSemanticSegmentation
-from segvit_hf.models.setr.modeling_setr import SetrMlaAuxiliaryHead, SetrUpsamplingHead
+from segvit_hf.models.setr.modeling_setr import SetrMlaAuxiliaryHead, SetrUpsamplingAuxiliaryHead
 from tests.models.architectures import SMALL_MODELS
 
 
@@ -43,7 +43,7 @@ def test_a_saved_configuration_is_read_as_it_was() -> None:
     assert again.drop_prefix_tokens is False
 
 
-@pytest.mark.parametrize(("name", "kind"), [("setr-pup", SetrUpsamplingHead), ("setr-mla", SetrMlaAuxiliaryHead)])
+@pytest.mark.parametrize(("name", "kind"), [("setr-pup", SetrUpsamplingAuxiliaryHead), ("setr-mla", SetrMlaAuxiliaryHead)])
 def test_auxiliary_heads_can_be_left_out(name: str, kind: type) -> None:
     with_heads = SMALL_MODELS[name].build()
     assert {type(head) for head in with_heads.auxiliary_heads} == {kind}

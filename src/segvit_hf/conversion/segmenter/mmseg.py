@@ -17,7 +17,7 @@ from segvit_hf.conversion.mmseg.test_pipeline import original_processor_argument
 from segvit_hf.conversion.mmseg.vit import MMSEG_VIT_RULES, layer_norm_eps, mmseg_vit_configuration
 from segvit_hf.conversion.original_fields import OriginalFields
 from segvit_hf.conversion.plan import ConversionPlan, build_config, label_arguments
-from segvit_hf.models.segmenter.modeling_segmenter import LAYER_NORM_EPS
+from segvit_hf.models.decoder import LAYER_NORM_EPS
 
 _MASK_RULES: tuple[Rule, ...] = (
     drop("decode_head.conv_seg.{rest}", "mmsegmentation's own classifier, which the mask transformer does not use"),

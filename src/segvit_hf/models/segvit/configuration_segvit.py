@@ -83,6 +83,11 @@ class SegVitConfig(SemanticSegmentationConfig, ViTEncoderConfig):
             raise ValueError(f"num_supervised_outputs must be at least 1, found {self.num_supervised_outputs}.")
 
     @property
+    def decoder_type(self) -> str:
+        """`"shrunk"` with a token pyramid, else `"atm"`."""
+        return "shrunk" if self.use_token_pyramid else "atm"
+
+    @property
     def mask_side(self) -> int:
         """`mask_size`, or its default."""
         return self.mask_size or as_pair(self.image_size)[0]

@@ -4,16 +4,16 @@ from itertools import pairwise
 from typing import Any
 
 from segvit_hf._compat import BackboneConfigMixin, strict
-from segvit_hf.encoders.configuration_vit_adapter import NUM_FEATURE_MAPS, VitAdapterEncoderConfig
+from segvit_hf.encoders.configuration_vit_adapter import NUM_FEATURE_MAPS, ViTAdapterEncoderConfig
 from segvit_hf.models.configuration import SemanticSegmentationConfig
 
 
 @strict
-class VitAdapterConfig(BackboneConfigMixin, SemanticSegmentationConfig, VitAdapterEncoderConfig):
+class VitAdapterConfig(BackboneConfigMixin, SemanticSegmentationConfig, ViTAdapterEncoderConfig):
     r"""Configuration of [`VitAdapterForSemanticSegmentation`] and [`VitAdapterBackbone`]; the defaults are ViT-Adapter-T
     with UperNet, whose position embeddings are those of DeiT-T (224x224).
 
-    The encoder's fields are those of [`VitAdapterEncoderConfig`], labels and windows are described in
+    The encoder's fields are those of [`ViTAdapterEncoderConfig`], labels and windows are described in
     [`SemanticSegmentationConfig`]. The decoders':
 
     Args:
