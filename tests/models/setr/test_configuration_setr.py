@@ -54,7 +54,6 @@ def test_auxiliary_heads_can_be_left_out(name: str, kind: type) -> None:
 @pytest.mark.parametrize(
     ("fields", "named"),
     [
-        ({"decoder_type": "fpn"}, "decoder_type must be 'naive', 'pup' or 'mla', found 'fpn'"),
         ({"auxiliary_in_indices": [4]}, "auxiliary_in_indices must lie between 0 and 3"),
         ({"encoder_out_indices": [9, 24]}, "encoder_out_indices"),
         ({"decoder_kernel_size": 2}, "decoder_kernel_size must be odd"),

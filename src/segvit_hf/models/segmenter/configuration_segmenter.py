@@ -1,9 +1,9 @@
 """Segmenter's configuration."""
 
-from typing import Any
+from typing import Any, Literal
 
 from segvit_hf._compat import strict
-from segvit_hf.encoders.configuration_vit import ViTEncoderConfig
+from segvit_hf.encoders.configuration_vit import Interpolation, ResizeBy, ViTEncoderConfig
 from segvit_hf.models.configuration import SemanticSegmentationConfig
 
 # The original gives its mask transformer one head per so many channels.
@@ -40,14 +40,15 @@ class SegmenterConfig(SemanticSegmentationConfig, ViTEncoderConfig):
     """
 
     model_type = "segmenter"
+    fixed_fields = {"shrink_index": None}
 
     drop_path_rate: float | int = 0.1
     layer_norm_eps: float = 1e-5
     use_final_norm: bool = True
-    position_embedding_interpolation: str = "bilinear"
-    position_embedding_resize_by: str = "count"
+    position_embedding_interpolation: Interpolation = "bilinear"
+    position_embedding_resize_by: ResizeBy = "count"
 
-    decoder_type: str = "mask_transformer"
+    decoder_type: Literal["mask_transformer", "linear"] = "mask_transformer"
     decoder_num_layers: int = 2
     decoder_hidden_size: int | None = None
     decoder_num_attention_heads: int | None = None
@@ -68,8 +69,6 @@ class SegmenterConfig(SemanticSegmentationConfig, ViTEncoderConfig):
     def validate_architecture(self) -> None:
         """Part of `@strict` validation: fields that contradict each other are an error that names them."""
         super().validate_architecture()
-        if self.decoder_type not in ("mask_transformer", "linear"):
-            raise ValueError(f"decoder_type must be 'mask_transformer' or 'linear', found {self.decoder_type!r}.")
         if self.encoder_out_indices != [self.num_hidden_layers - 1]:
             raise ValueError(
                 "Segmenter decodes the last layer only: encoder_out_indices must be "

@@ -1,10 +1,10 @@
 """SETR's configuration."""
 
 import math
-from typing import Any
+from typing import Any, Literal
 
 from segvit_hf._compat import strict
-from segvit_hf.encoders.configuration_vit import ViTEncoderConfig
+from segvit_hf.encoders.configuration_vit import Interpolation, ViTEncoderConfig
 from segvit_hf.models.configuration import SemanticSegmentationConfig
 
 # The layers that the original's configurations read, as shares of the encoder's depth.
@@ -88,15 +88,16 @@ class SetrConfig(SemanticSegmentationConfig, ViTEncoderConfig):
     """
 
     model_type = "setr"
+    fixed_fields = {"shrink_index": None}
 
     hidden_size: int = 1024
     num_hidden_layers: int = 24
     num_attention_heads: int = 16
     intermediate_size: int = 4096
     drop_prefix_tokens: bool | None = None  # type: ignore[assignment]
-    position_embedding_interpolation: str = "bilinear"
+    position_embedding_interpolation: Interpolation = "bilinear"
 
-    decoder_type: str = "pup"
+    decoder_type: Literal["naive", "pup", "mla"] = "pup"
     decoder_hidden_size: int = 256
     decoder_num_convolutions: int | None = None
     decoder_kernel_size: int | None = None
@@ -115,7 +116,7 @@ class SetrConfig(SemanticSegmentationConfig, ViTEncoderConfig):
     classifier_dropout: float | int = 0.0
 
     def __post_init__(self, **kwargs: Any) -> None:
-        for name, value in _TYPE_DEFAULTS.get(self.decoder_type, {}).items():
+        for name, value in _TYPE_DEFAULTS[self.decoder_type].items():
             if getattr(self, name) is None:
                 setattr(self, name, value)
         if self.auxiliary_kernel_size is None:
@@ -131,8 +132,6 @@ class SetrConfig(SemanticSegmentationConfig, ViTEncoderConfig):
     def validate_architecture(self) -> None:
         """Part of `@strict` validation: fields that contradict each other are an error that names them."""
         super().validate_architecture()
-        if self.decoder_type not in _TYPE_DEFAULTS:
-            raise ValueError(f"decoder_type must be 'naive', 'pup' or 'mla', found {self.decoder_type!r}.")
         num_feature_maps = len(self.encoder_out_indices or [])
         if not all(0 <= index < num_feature_maps for index in self.auxiliary_in_indices or []):
             raise ValueError(

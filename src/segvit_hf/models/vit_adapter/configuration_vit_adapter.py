@@ -1,7 +1,7 @@
 """ViT-Adapter's configuration."""
 
 from itertools import pairwise
-from typing import Any
+from typing import Any, Literal
 
 from segvit_hf._compat import BackboneConfigMixin, strict
 from segvit_hf.encoders.configuration_vit_adapter import NUM_FEATURE_MAPS, ViTAdapterEncoderConfig
@@ -57,7 +57,7 @@ class VitAdapterConfig(BackboneConfigMixin, SemanticSegmentationConfig, ViTAdapt
     intermediate_size: int = 768
     drop_path_rate: float | int = 0.1
 
-    decoder_type: str = "upernet"
+    decoder_type: Literal["upernet", "mask2former"] = "upernet"
     decoder_hidden_size: int = 512
     decoder_dropout: float | int = 0.1
     pool_scales: list[int] | tuple[int, ...] = (1, 2, 3, 6)
@@ -105,8 +105,6 @@ class VitAdapterConfig(BackboneConfigMixin, SemanticSegmentationConfig, ViTAdapt
     def validate_architecture(self) -> None:
         """Part of `@strict` validation: fields that contradict each other are an error that names them."""
         super().validate_architecture()
-        if self.decoder_type not in ("upernet", "mask2former"):
-            raise ValueError(f"decoder_type must be 'upernet' or 'mask2former', found {self.decoder_type!r}.")
         if not 0 <= self.auxiliary_map_index < NUM_FEATURE_MAPS:
             raise ValueError(
                 f"auxiliary_map_index must lie between 0 and {NUM_FEATURE_MAPS - 1}, found {self.auxiliary_map_index}."
