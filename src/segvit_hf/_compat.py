@@ -9,7 +9,15 @@ from transformers.activations import ACT2FN
 from transformers.backbone_utils import BackboneConfigMixin, BackboneMixin, filter_output_hidden_states
 from transformers.feature_extraction_utils import BatchFeature
 from transformers.image_processing_backends import PilBackend, TorchvisionBackend
-from transformers.image_utils import ChannelDimension, ImageInput, PILImageResampling, SizeDict, load_image
+from transformers.image_utils import (
+    IMAGENET_DEFAULT_MEAN,
+    IMAGENET_DEFAULT_STD,
+    ChannelDimension,
+    ImageInput,
+    PILImageResampling,
+    SizeDict,
+    load_image,
+)
 from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.modeling_outputs import BackboneOutput
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
@@ -39,6 +47,8 @@ __all__ = [
     "BatchFeature",
     "ChannelDimension",
     "GradientCheckpointingLayer",
+    "IMAGENET_DEFAULT_MEAN",
+    "IMAGENET_DEFAULT_STD",
     "IMAGE_PROCESSOR_MAPPING",
     "ImageInput",
     "ImagesKwargs",

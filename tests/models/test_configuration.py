@@ -79,5 +79,7 @@ def test_a_value_that_is_no_choice_is_refused_with_the_choices(
 def test_what_an_architecture_does_not_have_is_refused(
     config_class: type[PreTrainedConfig], name: str, expected: str, found: object
 ) -> None:
-    with pytest.raises(StrictDataclassError, match=rf"{name}: expected {expected}, .*{config_class.__name__}.* {found}"):
+    with pytest.raises(
+        StrictDataclassError, match=rf"{name}: expected {expected}, .*{config_class.__name__}.* {found}"
+    ):
         config_class(**{name: found})

@@ -1,4 +1,4 @@
-"""Imports point one way: models -> encoders -> layers -> transformers; the image processors stand beside the models."""
+"""Imports point one way: models -> encoders -> layers -> transformers. Image processors stand beside the models."""
 
 import ast
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""transformers' Trainer evaluates the models with `compute_metrics`: it gathers tensors, not the dictionary of losses."""
+"""transformers' Trainer evaluates the models with `compute_metrics`: it gathers tensors, not the losses."""
 
 from pathlib import Path
 

@@ -1,8 +1,8 @@
-"""Multi-scale deformable attention (Zhu et al., 2021) in plain PyTorch: every query reads a few points that it chooses.
+"""Multi-scale deformable attention (Zhu et al., 2021): every query reads a few points that it chooses.
 
-One implementation for ViT-Adapter's injectors and extractors (`MSDeformAttn` of https://github.com/czczup/ViT-Adapter,
-whose values may be narrower than the tokens) and for Mask2Former's pixel decoder. It needs no compiled operation and
-gives the same on CPU and GPU.
+One implementation in plain PyTorch for ViT-Adapter's injectors and extractors (`MSDeformAttn` of
+https://github.com/czczup/ViT-Adapter, whose values may be narrower than the tokens) and for Mask2Former's pixel
+decoder. It needs no compiled operation and gives the same on CPU and GPU.
 """
 
 import math

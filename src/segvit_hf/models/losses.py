@@ -1,4 +1,4 @@
-"""What the architectures' training losses share: the check of labels, cross entropy, and losses of one mask per class."""
+"""What the architectures' losses share: the check of labels, cross entropy, and the loss of one mask per class."""
 
 import torch
 import torch.distributed

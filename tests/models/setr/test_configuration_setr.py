@@ -43,7 +43,9 @@ def test_a_saved_configuration_is_read_as_it_was() -> None:
     assert again.drop_prefix_tokens is False
 
 
-@pytest.mark.parametrize(("name", "kind"), [("setr-pup", SetrUpsamplingAuxiliaryHead), ("setr-mla", SetrMlaAuxiliaryHead)])
+@pytest.mark.parametrize(
+    ("name", "kind"), [("setr-pup", SetrUpsamplingAuxiliaryHead), ("setr-mla", SetrMlaAuxiliaryHead)]
+)
 def test_auxiliary_heads_can_be_left_out(name: str, kind: type) -> None:
     with_heads = SMALL_MODELS[name].build()
     assert {type(head) for head in with_heads.auxiliary_heads} == {kind}

@@ -40,8 +40,8 @@ def segvit_losses(
         labels: (batch, height, width), int64; ignored pixels are background in every mask.
 
     Returns:
-        Weighted parts: `loss_ce`, `loss_mask`, `loss_dice` of the last prediction, and the same with `_0`, `_1`, ... of
-        the auxiliary ones. Their sum is the training loss.
+        Weighted parts: `loss_ce`, `loss_mask`, `loss_dice` of the last prediction, and the same with `_0`, `_1`, ...
+        of the auxiliary ones. Their sum is the training loss.
     """
     present = classes_present(labels, config.num_labels, config.semantic_loss_ignore_index)
     num_masks = average_num_masks(present)

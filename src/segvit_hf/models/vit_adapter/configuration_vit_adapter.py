@@ -10,8 +10,9 @@ from segvit_hf.models.configuration import SemanticSegmentationConfig
 
 @strict
 class VitAdapterConfig(BackboneConfigMixin, SemanticSegmentationConfig, ViTAdapterEncoderConfig):
-    r"""Configuration of [`VitAdapterForSemanticSegmentation`] and [`VitAdapterBackbone`]; the defaults are ViT-Adapter-T
-    with UperNet, whose position embeddings are those of DeiT-T (224x224).
+    r"""Configuration of [`VitAdapterForSemanticSegmentation`] and [`VitAdapterBackbone`].
+
+    The defaults are ViT-Adapter-T with UperNet, whose position embeddings are those of DeiT-T (224x224).
 
     The encoder's fields are those of [`ViTAdapterEncoderConfig`], labels and windows are described in
     [`SemanticSegmentationConfig`]. The decoders':

@@ -61,9 +61,10 @@ class VitAdapterForSemanticSegmentation(SemanticSegmentationModel):
 
 
 class VitAdapterBackbone(BackboneMixin, ViTPreTrainedModel):
-    """ViT-Adapter's encoder as a backbone: feature maps `"stage1"` to `"stage4"`, strides 4, 8, 16 and 32, and `"stem"`.
+    """ViT-Adapter's encoder as a backbone.
 
-    Its parameters have the names that they have in [`VitAdapterForSemanticSegmentation`], whose checkpoints it loads.
+    Its feature maps are `"stage1"` to `"stage4"`, strides 4, 8, 16 and 32, and `"stem"`, stride 4. Its
+    parameters have the names that they have in [`VitAdapterForSemanticSegmentation`], whose checkpoints it loads.
     """
 
     config: VitAdapterConfig
