@@ -21,7 +21,8 @@ from segvit_hf.models.vit_adapter.image_processing_vit_adapter import (
 )
 from segvit_hf.models.vit_adapter.modeling_vit_adapter import VitAdapterBackbone, VitAdapterForSemanticSegmentation
 from segvit_hf.presets import create_model, get_preset, list_presets
-from segvit_hf.registration import add_remote_code, register_architectures
+from segvit_hf.registration import register_architectures
+from segvit_hf.remote_code import add_remote_code
 
 __version__ = "0.2.0"
 

@@ -22,8 +22,8 @@ import yaml
 from transformers import PreTrainedConfig, PreTrainedModel
 
 from segvit_hf._compat import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
+from segvit_hf.architectures import ARCHITECTURES, Architecture
 from segvit_hf.data.label_sets import LabelSet, get_label_set
-from segvit_hf.registration import ARCHITECTURES, Architecture
 
 _DATA_SETS = "data_sets.yaml"
 _NORMALIZATIONS = {

@@ -10,14 +10,14 @@ from segvit_hf.conversion.pretrained_encoders.beit_bias_tables import SHARED_TAB
 from segvit_hf.encoders.beit import relative_positions
 from segvit_hf.encoders.configuration_vit import ViTEncoderConfig
 from segvit_hf.encoders.vit import ViTEncoder
-from segvit_hf.encoders.vit_adapter import VitAdapterEncoder
+from segvit_hf.encoders.vit_adapter import ViTAdapterEncoder
 from tests import deterministic_fill
 from tests.reference import ReferenceCase, assert_close_to_reference, case_names, load_case
 
 FILE_CASES = [name for name in case_names("vit_adapter", "pretrained-*") if name != "pretrained-beit-table"]
 
 
-def encoder_for(case: ReferenceCase, image_size: int | None = None) -> VitAdapterEncoder:
+def encoder_for(case: ReferenceCase, image_size: int | None = None) -> ViTAdapterEncoder:
     """Our encoder with the widths of a file; the adapter is as small as it can be."""
     shapes = case.shapes()
     is_beit = "cls_token" in shapes and "pos_embed" not in shapes
@@ -43,7 +43,7 @@ def encoder_for(case: ReferenceCase, image_size: int | None = None) -> VitAdapte
         adapter_value_ratio=1 / hidden_size,
         adapter_mlp_ratio=1 / hidden_size,
     )
-    return VitAdapterEncoder(config)
+    return ViTAdapterEncoder(config)
 
 
 def filled_file(case: ReferenceCase) -> dict[str, torch.Tensor]:
@@ -57,7 +57,7 @@ def filled_file(case: ReferenceCase) -> dict[str, torch.Tensor]:
     return weights
 
 
-def assert_starts_encoder(encoder: VitAdapterEncoder, weights: dict[str, torch.Tensor], case: ReferenceCase) -> None:
+def assert_starts_encoder(encoder: ViTAdapterEncoder, weights: dict[str, torch.Tensor], case: ReferenceCase) -> None:
     """Loads a file with `weights`; every one that the case lists must be in the encoder, all others be dropped."""
     report = load_pretrained_encoder(encoder, weights)
     assert set(report) == set(weights)

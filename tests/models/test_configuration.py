@@ -1,9 +1,13 @@
 """Contradictory configurations are refused by the name of the field, not by a crash in the model."""
 
+import json
+from pathlib import Path
+
 import pytest
 from huggingface_hub.errors import StrictDataclassError
+from transformers import AutoConfig, PreTrainedConfig
 
-from segvit_hf import SegVitConfig
+from segvit_hf import SegmenterConfig, SegVitConfig, SetrConfig, VitAdapterConfig
 
 
 @pytest.mark.parametrize(
@@ -31,3 +35,51 @@ def test_a_contradiction_names_the_field(fields: dict, named: str) -> None:
 def test_sizes_are_numbers_or_pairs() -> None:
     assert SegVitConfig(image_size=[256, 512]).patch_grid == (16, 32)
     assert SegVitConfig(image_size=256).patch_grid == (16, 16)
+
+
+CHOICES = [
+    (SegVitConfig, "position_embedding_resize_by", "grid", "count"),
+    (SegmenterConfig, "decoder_type", "mask_transformer", "linear"),
+    (SegmenterConfig, "position_embedding_interpolation", "bicubic", "bilinear"),
+    (SetrConfig, "decoder_type", "naive", "mla"),
+    (VitAdapterConfig, "decoder_type", "upernet", "mask2former"),
+]
+
+
+@pytest.mark.parametrize(("config_class", "name", "first", "last"), CHOICES)
+def test_a_value_that_is_no_choice_is_refused_with_the_choices(
+    config_class: type[PreTrainedConfig], name: str, first: str, last: str, tmp_path: Path
+) -> None:
+    config = config_class()
+    config.save_pretrained(tmp_path)
+    content = json.loads((tmp_path / "config.json").read_text())
+    assert getattr(AutoConfig.from_pretrained(tmp_path), name) == getattr(config, name)
+    (tmp_path / "config.json").write_text(json.dumps({**content, name: "other"}))
+    message = rf"(?s)'{name}'.*{first}.*{last}.*other"
+    with pytest.raises(StrictDataclassError, match=message):
+        config_class(**{name: "other"})
+    with pytest.raises(StrictDataclassError, match=message):
+        AutoConfig.from_pretrained(tmp_path)
+    with pytest.raises(StrictDataclassError, match=message):
+        setattr(config, name, "other")
+
+
+@pytest.mark.parametrize(
+    ("config_class", "name", "expected", "found"),
+    [
+        (SegmenterConfig, "shrink_index", "None", 3),
+        (SetrConfig, "shrink_index", "None", 3),
+        (VitAdapterConfig, "shrink_index", "None", 3),
+        (VitAdapterConfig, "drop_prefix_tokens", "False", True),
+        (VitAdapterConfig, "use_distillation_token", "False", True),
+        (VitAdapterConfig, "use_final_norm", "False", True),
+        (VitAdapterConfig, "patch_size", "16", 14),
+    ],
+)
+def test_what_an_architecture_does_not_have_is_refused(
+    config_class: type[PreTrainedConfig], name: str, expected: str, found: object
+) -> None:
+    with pytest.raises(
+        StrictDataclassError, match=rf"{name}: expected {expected}, .*{config_class.__name__}.* {found}"
+    ):
+        config_class(**{name: found})

@@ -39,7 +39,7 @@ def test_pixel_values_of_a_wrong_shape_are_refused(
 
 
 def test_labels_of_another_size_are_refused(small_model: SmallModel) -> None:
-    with pytest.raises(ValueError, match=r"labels: expected .*\(1, 64, 64\).* got \(1, 32, 32\)"):
+    with pytest.raises(ValueError, match=r"labels: expected .*\(1, 64, 64\).* found \(1, 32, 32\)"):
         small_model.build()(torch.zeros(1, 3, 64, 64), labels=torch.zeros(1, 32, 32, dtype=torch.int64))
 
 

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from huggingface_hub.errors import StrictDataclassError
 
 from segvit_hf.models.sliding_window import sliding_windows, window_starts
 from tests.models.architectures import SmallModel
@@ -46,7 +47,7 @@ def test_none_runs_the_whole_input(small_model: SmallModel) -> None:
         windows = model(pixel_values).logits
         model.config.sliding_window = None
         whole = model(pixel_values).logits
-        direct = model.forward_whole(pixel_values).logits
+        direct = model.encode_decode(pixel_values).logits
     assert torch.equal(whole, direct)
     assert not torch.allclose(whole, windows)
 
@@ -58,7 +59,7 @@ def test_the_loss_of_a_large_input_is_that_of_the_whole_input(small_model: Small
         torch.manual_seed(0)  # some losses are taken at random points
         output = model(pixel_values, labels=labels)
         torch.manual_seed(0)
-        assert torch.equal(output.loss, model.forward_whole(pixel_values, labels).loss)
+        assert torch.equal(output.loss, model.encode_decode(pixel_values, labels).loss)
         assert torch.equal(output.logits, model(pixel_values).logits)
 
 
@@ -88,7 +89,13 @@ def test_the_field_can_be_set_on_a_finished_model(small_model: SmallModel) -> No
         model.config.sliding_window = WINDOW
         expected = model(pixel_values).logits
         model.config.sliding_window = ((64, 64), (42, 42))
+        assert model.config.sliding_window == WINDOW
         assert torch.equal(model(pixel_values).logits, expected)
-        model.config.sliding_window = {"crop_size": 64}
-        with pytest.raises(ValueError, match="sliding_window"):
-            model(pixel_values)
+
+
+@pytest.mark.parametrize("wrong", [{"crop_size": 64}, {"crop_size": 64, "stride": 65}, (64, 42, 42), "slide"])
+def test_a_wrong_window_cannot_be_set_on_a_finished_model(small_model: SmallModel, wrong: object) -> None:
+    config = small_model.build(sliding_window=WINDOW).config
+    with pytest.raises((ValueError, StrictDataclassError), match="sliding_window"):
+        config.sliding_window = wrong
+    assert config.sliding_window == WINDOW

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 from torch import nn
+from transformers import PreTrainedConfig
 
 from segvit_hf._compat import TransformersKwargs, Unpack, initialization
-from segvit_hf.encoders.configuration_vit import ViTEncoderConfig
-from segvit_hf.layers.attention import MultiHeadAttention, attend
+from segvit_hf.layers.attention import Attention
+from segvit_hf.layers.resize import Grid
 
-Grid = tuple[int, int]
 # Rows at the end of a table: from the class token to a patch, from a patch to the class token, the token to itself.
 NUM_CLASS_TOKEN_ROWS = 3
 
@@ -38,10 +38,13 @@ def num_relative_distances(grid: Grid) -> int:
 
 
 def relative_positions(stored_grid: Grid, grid: Grid, device: torch.device) -> RelativePositions:
-    """Args:
-    stored_grid: The patch grid that the model's tables are stored for.
-    grid: The patch grid of the input. On a smaller one every pair of patches finds the bias of its distance; on a
-        larger one the tables have to be resized to `table_grid` first.
+    """Which bias belongs to which pair of tokens of an input.
+
+    Args:
+        stored_grid: The patch grid that the model's tables are stored for.
+        grid: The patch grid of the input. On a smaller one every pair of patches finds the bias of its distance; on a
+            larger one the tables have to be resized to `table_grid` first.
+        device: Where the index is made.
     """
     rows, columns = table_grid = (max(stored_grid[0], grid[0]), max(stored_grid[1], grid[1]))
     vertical, horizontal = torch.meshgrid(
@@ -63,6 +66,8 @@ def resize_relative_position_bias(table: torch.Tensor, stored_grid: Grid, grid: 
 
     Args:
         table: (num_relative_distances(stored_grid), num_heads).
+        stored_grid: The patch grid whose distances it holds.
+        grid: The patch grid whose distances are wanted.
 
     Returns:
         (num_relative_distances(grid), num_heads), in the dtype that was given; computed in float32.
@@ -77,27 +82,38 @@ def resize_relative_position_bias(table: torch.Tensor, stored_grid: Grid, grid: 
     return torch.cat([resized[0].flatten(1).t().to(table.dtype), class_token])
 
 
-class BeitAttention(MultiHeadAttention):
-    """Multi-head self attention with relative position bias.
+class BeitAttention(Attention):
+    """Multi-head self attention with relative position bias; all tokens attend to all.
 
-    Queries and values have a bias (with `config.qkv_bias`), keys have none.
+    Queries and values have a bias (with `qkv_bias`), keys have none.
+
+    Args:
+        config: Names the attention implementation.
+        hidden_size: Width of the tokens.
+        num_heads: Number of heads.
+        stored_grid: The patch grid whose distances the bias table holds.
+        qkv_bias: Whether queries and values have a bias.
+        dropout: Dropout probability of the attention probabilities.
     """
 
-    def __init__(self, config: ViTEncoderConfig) -> None:
-        super().__init__(
-            config,
-            hidden_size=config.hidden_size,
-            num_heads=config.num_attention_heads,
-            qkv_bias=False,
-            dropout=config.attention_probs_dropout_prob,
-        )
-        self.stored_grid = config.patch_grid
-        if config.qkv_bias:
-            self.query_bias = nn.Parameter(torch.zeros(config.hidden_size))
-            self.value_bias = nn.Parameter(torch.zeros(config.hidden_size))
-        self.relative_position_bias_table = nn.Parameter(
-            torch.zeros(num_relative_distances(self.stored_grid), config.num_attention_heads)
-        )
+    def __init__(
+        self,
+        config: PreTrainedConfig,
+        *,
+        hidden_size: int,
+        num_heads: int,
+        stored_grid: Grid,
+        qkv_bias: bool = True,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__(config, num_heads=num_heads, dropout=dropout)
+        self.stored_grid = stored_grid
+        self.qkv = nn.Linear(hidden_size, 3 * hidden_size, bias=False)
+        self.proj = nn.Linear(hidden_size, hidden_size)
+        if qkv_bias:
+            self.query_bias = nn.Parameter(torch.zeros(hidden_size))
+            self.value_bias = nn.Parameter(torch.zeros(hidden_size))
+        self.relative_position_bias_table = nn.Parameter(torch.zeros(num_relative_distances(stored_grid), num_heads))
 
     def reset_parameters(self) -> None:
         """Zero biases, as in the original."""
@@ -105,17 +121,19 @@ class BeitAttention(MultiHeadAttention):
             if hasattr(self, name):
                 initialization.zeros_(getattr(self, name))
 
-    def forward(  # type: ignore[override]  # self attention of all tokens only
+    def forward(
         self,
         hidden_states: torch.Tensor,
-        query_states: None = None,
         *,
         relative_positions: RelativePositions,
         **kwargs: Unpack[TransformersKwargs],
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """Args:
+        """Attends with the bias of every pair's distance.
+
+        Args:
             hidden_states: (batch, num_tokens, hidden_size), the class token first.
             relative_positions: Of the tokens' patch grid, see `relative_positions`.
+            **kwargs: Passed to `attend`.
 
         Returns:
             (batch, num_tokens, hidden_size) and the attention probabilities or `None`.
@@ -128,17 +146,7 @@ class BeitAttention(MultiHeadAttention):
             self.relative_position_bias_table, self.stored_grid, relative_positions.table_grid
         )
         position_bias = table.t()[:, relative_positions.index].to(query.dtype)
-        output, probabilities = attend(
-            self,
-            self.config,
-            query,
-            key,
-            value,
-            num_heads=self.num_heads,
-            dropout=self.dropout,
-            attention_mask=position_bias[None],
-            **kwargs,
-        )
+        output, probabilities = self.attend(query, key, value, position_bias[None], **kwargs)
         return self.proj(output), probabilities
 
 

@@ -1,11 +1,14 @@
 """The fields of a plain vision-transformer encoder, shared by every architecture's configuration."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from transformers import PreTrainedConfig
 
 from segvit_hf._compat import strict
+
+Interpolation = Literal["bicubic", "bilinear"]
+ResizeBy = Literal["grid", "count"]
 
 
 def as_pair(size: int | Sequence[int]) -> tuple[int, int]:
@@ -48,6 +51,8 @@ class ViTEncoderConfig(PreTrainedConfig):
     """
 
     model_type = "segvit_hf_vit_encoder"
+    # Fields that an architecture does not have, and the value that they must keep.
+    fixed_fields: ClassVar[dict[str, Any]] = {}
 
     image_size: int | list[int] | tuple[int, int] = 512
     patch_size: int = 16
@@ -71,8 +76,8 @@ class ViTEncoderConfig(PreTrainedConfig):
     layer_scale_init_value: float | int | None = None
     use_position_embeddings: bool = True
     use_relative_position_bias: bool = False
-    position_embedding_interpolation: str = "bicubic"
-    position_embedding_resize_by: str = "grid"
+    position_embedding_interpolation: Interpolation = "bicubic"
+    position_embedding_resize_by: ResizeBy = "grid"
     encoder_out_indices: list[int] | tuple[int, ...] | None = None
     shrink_index: int | None = None
 
@@ -87,6 +92,12 @@ class ViTEncoderConfig(PreTrainedConfig):
 
     def validate_architecture(self) -> None:
         """Part of `@strict` validation: fields that contradict each other are an error that names them."""
+        for name, value in self.fixed_fields.items():
+            if getattr(self, name) != value:
+                raise ValueError(
+                    f"{name}: expected {value!r}, for {type(self).__name__} has no other form, found "
+                    f"{getattr(self, name)!r}."
+                )
         if self.hidden_size % self.num_attention_heads:
             raise ValueError(
                 f"hidden_size ({self.hidden_size}) must be a multiple of num_attention_heads "
@@ -94,15 +105,6 @@ class ViTEncoderConfig(PreTrainedConfig):
             )
         if any(side % self.patch_size for side in as_pair(self.image_size)):
             raise ValueError(f"image_size ({self.image_size}) must be a multiple of patch_size ({self.patch_size}).")
-        if self.position_embedding_interpolation not in ("bicubic", "bilinear"):
-            raise ValueError(
-                "position_embedding_interpolation must be 'bicubic' or 'bilinear', "
-                f"got {self.position_embedding_interpolation!r}."
-            )
-        if self.position_embedding_resize_by not in ("grid", "count"):
-            raise ValueError(
-                f"position_embedding_resize_by must be 'grid' or 'count', found {self.position_embedding_resize_by!r}."
-            )
         if self.use_relative_position_bias and self.num_prefix_tokens != 1:
             raise ValueError(
                 "use_relative_position_bias needs exactly one prefix token: use_class_token = True and "
@@ -122,7 +124,7 @@ class ViTEncoderConfig(PreTrainedConfig):
         if self.shrink_index is not None and not 0 <= self.shrink_index < self.num_hidden_layers:
             raise ValueError(
                 f"shrink_index must be a layer of the encoder (num_hidden_layers = {self.num_hidden_layers}), "
-                f"got {self.shrink_index}."
+                f"found {self.shrink_index}."
             )
 
     @property
@@ -137,4 +139,4 @@ class ViTEncoderConfig(PreTrainedConfig):
         return int(self.use_class_token) + int(self.use_distillation_token)
 
 
-__all__ = ["ViTEncoderConfig", "as_pair"]
+__all__ = ["Interpolation", "ResizeBy", "ViTEncoderConfig", "as_pair"]

@@ -6,11 +6,12 @@ from segvit_hf._compat import strict
 from segvit_hf.encoders.configuration_vit import ViTEncoderConfig
 
 NUM_FEATURE_MAPS = 4
-PATCH_SIZE = 16
+# The coarsest map has one cell per so many pixels: inputs are padded to multiples of it.
+SIZE_DIVISOR = 32
 
 
 @strict
-class VitAdapterEncoderConfig(ViTEncoderConfig):
+class ViTAdapterEncoderConfig(ViTEncoderConfig):
     r"""What ViT-Adapter adds to a plain ViT.
 
     The encoder's fields are those of [`ViTEncoderConfig`]; `encoder_out_indices` are the layers that end an
@@ -30,6 +31,13 @@ class VitAdapterEncoderConfig(ViTEncoderConfig):
     """
 
     model_type = "segvit_hf_vit_adapter_encoder"
+    fixed_fields = {
+        "patch_size": 16,  # the feature maps have strides 4 to 32
+        "shrink_index": None,
+        "drop_prefix_tokens": False,
+        "use_distillation_token": False,
+        "use_final_norm": False,
+    }
 
     use_class_token: bool = False
     layer_scale_init_value: float | int | None = 1.0
@@ -53,15 +61,11 @@ class VitAdapterEncoderConfig(ViTEncoderConfig):
     def validate_architecture(self) -> None:
         """Part of `@strict` validation: fields that contradict each other are an error that names them."""
         super().validate_architecture()
-        if self.patch_size != PATCH_SIZE:
-            raise ValueError(f"ViT-Adapter's feature maps need patch_size = {PATCH_SIZE}, found {self.patch_size}.")
-        for name in ("shrink_index", "drop_prefix_tokens", "use_distillation_token", "use_final_norm"):
-            if getattr(self, name) not in (None, False):
-                raise ValueError(f"ViT-Adapter's encoder does not have {name}, found {getattr(self, name)}.")
         out_indices = list(self.encoder_out_indices or [])
         if out_indices[-1:] != [self.num_hidden_layers - 1]:
             raise ValueError(
-                f"encoder_out_indices must end with the last layer ({self.num_hidden_layers - 1}), found {out_indices}."
+                f"encoder_out_indices must end with the last layer ({self.num_hidden_layers - 1}), found "
+                f"{out_indices}."
             )
         if self.add_vit_features and len(out_indices) != NUM_FEATURE_MAPS:
             raise ValueError(
@@ -76,4 +80,4 @@ class VitAdapterEncoderConfig(ViTEncoderConfig):
             )
 
 
-__all__ = ["NUM_FEATURE_MAPS", "VitAdapterEncoderConfig"]
+__all__ = ["NUM_FEATURE_MAPS", "SIZE_DIVISOR", "ViTAdapterEncoderConfig"]

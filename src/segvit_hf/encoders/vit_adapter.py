@@ -21,8 +21,8 @@ from segvit_hf._compat import (
     merge_with_config_defaults,
 )
 from segvit_hf.encoders.beit import relative_positions
-from segvit_hf.encoders.configuration_vit_adapter import NUM_FEATURE_MAPS, VitAdapterEncoderConfig
-from segvit_hf.encoders.spatial_prior import SpatialPrior
+from segvit_hf.encoders.configuration_vit_adapter import NUM_FEATURE_MAPS, SIZE_DIVISOR, ViTAdapterEncoderConfig
+from segvit_hf.encoders.spatial_prior import SpatialPriorModule
 from segvit_hf.encoders.vit import ViTEncoder, ViTEncoderOutput
 from segvit_hf.layers.convolution import reset_convolution
 from segvit_hf.layers.deformable_attention import (
@@ -31,20 +31,11 @@ from segvit_hf.layers.deformable_attention import (
     sampling_geometry,
 )
 from segvit_hf.layers.drop_path import DropPath
-
-Grid = tuple[int, int]
-# The coarsest map has one cell per so many pixels: sides are padded to a multiple of it.
-SIZE_DIVISOR = 32
-
-
-def pad_to_multiple(pixel_values: torch.Tensor, divisor: int = SIZE_DIVISOR) -> torch.Tensor:
-    """(batch, channels, height, width) with zeros at the bottom and at the right up to multiples of `divisor`."""
-    height, width = pixel_values.shape[-2:]
-    return F.pad(pixel_values, (0, -width % divisor, 0, -height % divisor))
+from segvit_hf.layers.resize import Grid, pad_to_multiple, resize_bilinear
 
 
 @dataclass
-class VitAdapterEncoderOutput(ViTEncoderOutput):
+class ViTAdapterEncoderOutput(ViTEncoderOutput):
     """`ViTEncoderOutput` with four feature maps, and one more field.
 
     Args:
@@ -93,7 +84,7 @@ def join_maps(feature_maps: list[torch.Tensor]) -> torch.Tensor:
     return torch.cat([feature_map.flatten(2).transpose(1, 2) for feature_map in feature_maps], dim=1)
 
 
-class ConvolutionalFeedForward(nn.Module):
+class ConvFFN(nn.Module):
     """Two linear layers with a depth-wise convolution over each of the three maps in between."""
 
     def __init__(self, *, hidden_size: int, intermediate_size: int) -> None:
@@ -110,7 +101,7 @@ class ConvolutionalFeedForward(nn.Module):
         return self.fc2(F.gelu(join_maps([self.depthwise_convolution(feature_map) for feature_map in maps])))
 
 
-def deformable_attention(config: VitAdapterEncoderConfig, num_levels: int) -> MultiScaleDeformableAttention:
+def deformable_attention(config: ViTAdapterEncoderConfig, num_levels: int) -> MultiScaleDeformableAttention:
     """The attention of injectors (three maps) and extractors (one map)."""
     return MultiScaleDeformableAttention(
         hidden_size=config.hidden_size,
@@ -121,10 +112,10 @@ def deformable_attention(config: VitAdapterEncoderConfig, num_levels: int) -> Mu
     )
 
 
-class VitAdapterInjector(GradientCheckpointingLayer):
+class ViTAdapterInjector(GradientCheckpointingLayer):
     """Brings the spatial prior into the ViT's patches."""
 
-    def __init__(self, config: VitAdapterEncoderConfig) -> None:
+    def __init__(self, config: ViTAdapterEncoderConfig) -> None:
         super().__init__()
         self.init_value = float(config.injector_init_value)
         self.query_norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
@@ -138,16 +129,16 @@ class VitAdapterInjector(GradientCheckpointingLayer):
         return patches + self.layer_scale * attended
 
 
-class VitAdapterExtractor(GradientCheckpointingLayer):
+class ViTAdapterExtractor(GradientCheckpointingLayer):
     """Brings the ViT's patches into the spatial prior."""
 
-    def __init__(self, config: VitAdapterEncoderConfig) -> None:
+    def __init__(self, config: ViTAdapterEncoderConfig) -> None:
         super().__init__()
         self.query_norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
         self.feature_norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
         self.attention = deformable_attention(config, num_levels=1)
         self.mlp_norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
-        self.mlp = ConvolutionalFeedForward(
+        self.mlp = ConvFFN(
             hidden_size=config.hidden_size, intermediate_size=int(config.hidden_size * config.adapter_mlp_ratio)
         )
         self.drop_path = DropPath(config.drop_path_rate)
@@ -158,15 +149,15 @@ class VitAdapterExtractor(GradientCheckpointingLayer):
         return prior + self.drop_path(self.mlp(self.mlp_norm(prior), geometry.grids))
 
 
-class VitAdapterInteraction(nn.Module):
+class InteractionBlock(nn.Module):
     """The injector in front of a group of ViT layers, and the extractors behind it."""
 
-    def __init__(self, config: VitAdapterEncoderConfig, *, num_extra_extractors: int) -> None:
+    def __init__(self, config: ViTAdapterEncoderConfig, *, num_extra_extractors: int) -> None:
         super().__init__()
         self.num_prefix_tokens = config.num_prefix_tokens
-        self.injector = VitAdapterInjector(config)
-        self.extractor = VitAdapterExtractor(config)
-        self.extra_extractors = nn.ModuleList(VitAdapterExtractor(config) for _ in range(num_extra_extractors))
+        self.injector = ViTAdapterInjector(config)
+        self.extractor = ViTAdapterExtractor(config)
+        self.extra_extractors = nn.ModuleList(ViTAdapterExtractor(config) for _ in range(num_extra_extractors))
 
     def forward(
         self,
@@ -176,7 +167,9 @@ class VitAdapterInteraction(nn.Module):
         geometry: AdapterGeometry,
         **kwargs: Any,
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Args:
+        """Runs one group of layers between two exchanges.
+
+        Args:
             hidden_states: (batch, num_tokens, hidden_size), prefix tokens first; they take no part in the exchange.
             prior: (batch, number of cells of all maps, hidden_size).
             layers: The group of ViT layers.
@@ -200,15 +193,15 @@ class VitAdapterInteraction(nn.Module):
         return hidden_states[:, : self.num_prefix_tokens], hidden_states[:, self.num_prefix_tokens :]
 
 
-class VitAdapterEncoder(ViTEncoder):
+class ViTAdapterEncoder(ViTEncoder):
     """A plain ViT or BEiT with ViT-Adapter's branch: four feature maps at strides 4, 8, 16 and 32."""
 
-    config: VitAdapterEncoderConfig
-    _no_split_modules = ["ViTEmbeddings", "ViTLayer", "VitAdapterInjector", "VitAdapterExtractor"]
+    config: ViTAdapterEncoderConfig
+    _no_split_modules = [*ViTEncoder._no_split_modules, "ViTAdapterInjector", "ViTAdapterExtractor"]
 
-    def __init__(self, config: VitAdapterEncoderConfig) -> None:
+    def __init__(self, config: ViTAdapterEncoderConfig) -> None:
         super().__init__(config)
-        self.spatial_prior = SpatialPrior(
+        self.spatial_prior = SpatialPriorModule(
             num_channels=config.num_channels,
             stem_size=config.spatial_prior_hidden_size,
             hidden_size=config.hidden_size,
@@ -216,7 +209,7 @@ class VitAdapterEncoder(ViTEncoder):
         self.level_embeddings = nn.Embedding(NUM_FEATURE_MAPS - 1, config.hidden_size)
         num_interactions = len(config.encoder_out_indices or [])
         self.interactions = nn.ModuleList(
-            VitAdapterInteraction(
+            InteractionBlock(
                 config, num_extra_extractors=config.num_extra_extractors if index == num_interactions - 1 else 0
             )
             for index in range(num_interactions)
@@ -232,22 +225,25 @@ class VitAdapterEncoder(ViTEncoder):
             reset_convolution(module)
         elif isinstance(module, MultiScaleDeformableAttention):
             module.reset_parameters()
-        elif isinstance(module, VitAdapterInjector):
+        elif isinstance(module, ViTAdapterInjector):
             initialization.constant_(module.layer_scale, module.init_value)
         elif isinstance(module, nn.Embedding):
             initialization.normal_(module.weight)
 
     @merge_with_config_defaults
     @capture_outputs(tie_last_hidden_states=False)
-    def forward(self, pixel_values: torch.Tensor, **kwargs: Unpack[TransformersKwargs]) -> VitAdapterEncoderOutput:
-        """Args:
+    def forward(self, pixel_values: torch.Tensor, **kwargs: Unpack[TransformersKwargs]) -> ViTAdapterEncoderOutput:
+        """Runs ViT and adapter side by side.
+
+        Args:
             pixel_values: (batch, channels, height, width) of any size; padded with zeros to multiples of 32.
+            **kwargs: What to return (`output_hidden_states`, `output_attentions`), and options of the attention.
 
         Returns:
-            `VitAdapterEncoderOutput`, whose four feature maps (batch, hidden_size, rows, columns) are those of the
+            `ViTAdapterEncoderOutput`, whose four feature maps (batch, hidden_size, rows, columns) are those of the
             padded input, strides 4, 8, 16 and 32.
         """
-        pixel_values = pad_to_multiple(pixel_values.to(self.embeddings.patch_embeddings.weight.dtype))
+        pixel_values = pad_to_multiple(pixel_values.to(self.embeddings.patch_embeddings.weight.dtype), SIZE_DIVISOR)
         hidden_states, grid = self.embeddings(pixel_values)
         geometry = adapter_geometry(grid, hidden_states.device)
         if self.config.use_relative_position_bias:
@@ -266,12 +262,14 @@ class VitAdapterEncoder(ViTEncoder):
             patches = hidden_states[:, self.config.num_prefix_tokens :]
             vit_maps.append(patches.transpose(1, 2).unflatten(2, grid))
         feature_maps = self.feature_maps(finest, split_maps(prior, geometry.grids), vit_maps)
-        return VitAdapterEncoderOutput(last_hidden_state=hidden_states, feature_maps=feature_maps, stem_map=finest)
+        return ViTAdapterEncoderOutput(last_hidden_state=hidden_states, feature_maps=feature_maps, stem_map=finest)
 
     def feature_maps(
         self, finest: torch.Tensor, prior_maps: list[torch.Tensor], vit_maps: list[torch.Tensor]
     ) -> tuple[torch.Tensor, ...]:
-        """Args:
+        """Joins what adapter and ViT made.
+
+        Args:
             finest: The spatial prior's map at stride 4.
             prior_maps: What the extractors made of its maps at strides 8, 16 and 32.
             vit_maps: The patches after each interaction, all at stride 16.
@@ -282,10 +280,10 @@ class VitAdapterEncoder(ViTEncoder):
         maps = [self.upsample(prior_maps[0]) + finest, *prior_maps]
         if self.config.add_vit_features:
             maps = [
-                feature_map + F.interpolate(vit_map, size=feature_map.shape[-2:], mode="bilinear", align_corners=False)
+                feature_map + resize_bilinear(vit_map, feature_map.shape[-2:])
                 for feature_map, vit_map in zip(maps, vit_maps, strict=True)
             ]
         return tuple(norm(feature_map) for norm, feature_map in zip(self.feature_norms, maps, strict=True))
 
 
-__all__ = ["SIZE_DIVISOR", "VitAdapterEncoder", "pad_to_multiple"]
+__all__ = ["ViTAdapterEncoder", "ViTAdapterEncoderOutput"]

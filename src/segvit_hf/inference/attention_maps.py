@@ -126,7 +126,7 @@ def _run(model: nn.Module, layer: nn.Module, pixel_values: torch.Tensor) -> tupl
     handles = [attention.register_forward_pre_hook(ask, with_kwargs=True), attention.register_forward_hook(capture)]
     try:
         with torch.no_grad():
-            logits = model.forward_whole(pixel_values).logits  # type: ignore[operator]
+            logits = model.encode_decode(pixel_values).logits  # type: ignore[operator]
     finally:
         for handle in handles:
             handle.remove()

@@ -1,1 +1,1 @@
-"""Layers that know no configuration: attention, feed-forward, drop path, convolution, position embeddings."""
+"""Layers that know no configuration: attention, feed-forward, drop path, convolution, resizes, position embeddings."""

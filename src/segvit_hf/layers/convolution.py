@@ -9,11 +9,14 @@ from torch import nn
 from segvit_hf._compat import initialization
 
 
-class NormalizedConvolution(nn.Module):
+class ConvNormAct(nn.Module):
     """Convolution, batch or group normalization, ReLU; same size for stride 1.
 
     Args:
-        in_channels, out_channels, kernel_size, stride: Of the convolution; padding is `kernel_size // 2`.
+        in_channels: Channels of the input.
+        out_channels: Channels of the output.
+        kernel_size: Side of the kernel; padding is half of it, rounded down.
+        stride: Stride of the convolution.
         num_groups: Group normalization with so many groups, or batch normalization for `None`.
         bias: Whether the convolution has a bias.
         activation: Whether a ReLU follows.
@@ -42,7 +45,7 @@ class NormalizedConvolution(nn.Module):
         self.activation = activation
 
     def forward(self, feature_map: torch.Tensor) -> torch.Tensor:
-        """(batch, in_channels, height, width) -> (batch, out_channels, height / stride, width / stride)."""
+        """(batch, in_channels, rows, columns) -> (batch, out_channels, rows / stride, columns / stride)."""
         feature_map = self.norm(self.convolution(feature_map))
         return F.relu(feature_map) if self.activation else feature_map
 
@@ -55,4 +58,4 @@ def reset_convolution(convolution: nn.Conv2d | nn.ConvTranspose2d) -> None:
         initialization.zeros_(convolution.bias)
 
 
-__all__ = ["NormalizedConvolution", "reset_convolution"]
+__all__ = ["ConvNormAct", "reset_convolution"]

@@ -1,8 +1,8 @@
-"""Multi-scale deformable attention (Zhu et al., 2021) in plain PyTorch: every query reads a few points that it chooses.
+"""Multi-scale deformable attention (Zhu et al., 2021): every query reads a few points that it chooses.
 
-One implementation for ViT-Adapter's injectors and extractors (`MSDeformAttn` of https://github.com/czczup/ViT-Adapter,
-whose values may be narrower than the tokens) and for Mask2Former's pixel decoder. It needs no compiled operation and
-gives the same on CPU and GPU.
+One implementation in plain PyTorch for ViT-Adapter's injectors and extractors (`MSDeformAttn` of
+https://github.com/czczup/ViT-Adapter, whose values may be narrower than the tokens) and for Mask2Former's pixel
+decoder. It needs no compiled operation and gives the same on CPU and GPU.
 """
 
 import math
@@ -14,8 +14,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from segvit_hf._compat import initialization
-
-Grid = tuple[int, int]
+from segvit_hf.layers.resize import Grid
 
 
 @dataclass(frozen=True)
@@ -85,12 +84,14 @@ def sample_levels(
 
 
 class MultiScaleDeformableAttention(nn.Module):
-    """Args:
-    hidden_size: Width of queries and tokens.
-    num_heads: Number of heads.
-    num_levels: Number of feature maps that are read.
-    num_points: Points per head and map.
-    value_ratio: Width of the values as a share of `hidden_size`.
+    """Every query reads, from every map, a few points whose offsets and weights it predicts.
+
+    Args:
+        hidden_size: Width of queries and tokens.
+        num_heads: Number of heads.
+        num_levels: Number of feature maps that are read.
+        num_points: Points per head and map.
+        value_ratio: Width of the values as a share of `hidden_size`.
     """
 
     def __init__(
@@ -123,9 +124,12 @@ class MultiScaleDeformableAttention(nn.Module):
             initialization.zeros_(linear.bias)
 
     def forward(self, queries: torch.Tensor, tokens: torch.Tensor, geometry: SamplingGeometry) -> torch.Tensor:
-        """Args:
+        """Sums what the chosen points hold.
+
+        Args:
             queries: (batch, num_queries, hidden_size), in the order of `geometry.reference_points`.
             tokens: (batch, num_tokens, hidden_size), the maps of `geometry.level_grids` one after the other.
+            geometry: Where the queries stand and which maps there are.
 
         Returns:
             (batch, num_queries, hidden_size).

@@ -20,7 +20,13 @@ class DropPath(nn.Module):
         return hidden_states * hidden_states.new_empty(shape).bernoulli_(keep_prob).div_(keep_prob)
 
     def extra_repr(self) -> str:
+        """What `print` shows of the layer."""
         return f"drop_prob={self.drop_prob}"
 
 
-__all__ = ["DropPath"]
+def linear_drop_path(rate: float, index: int, num_layers: int) -> float:
+    """The probability of layer `index` (0-based): it rises linearly from 0 to `rate` in the last layer."""
+    return rate * index / max(num_layers - 1, 1)
+
+
+__all__ = ["DropPath", "linear_drop_path"]

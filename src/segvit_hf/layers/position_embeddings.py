@@ -3,13 +3,15 @@
 import torch
 import torch.nn.functional as F
 
+from segvit_hf.layers.resize import Grid
+
 
 def resize_position_embeddings(
     position_embeddings: torch.Tensor,
     *,
     num_prefix_tokens: int,
-    grid: tuple[int, int],
-    new_grid: tuple[int, int],
+    grid: Grid,
+    new_grid: Grid,
     mode: str,
     align_corners: bool = False,
 ) -> torch.Tensor:

@@ -1,31 +1,32 @@
-"""What every architecture's model shares: checked inputs, sliding windows, ragged batches, one output class."""
+"""The model of every architecture: an encoder and a decoder, checked inputs, sliding windows, ragged batches."""
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import nn
-from transformers import PreTrainedModel
 from transformers.utils import ModelOutput
 
 from segvit_hf._compat import TransformersKwargs, Unpack, can_return_tuple
-from segvit_hf.encoders.vit import ViTEncoder
-from segvit_hf.layers.attention import SelectableAttention
+from segvit_hf.encoders.vit import ViTEncoder, ViTPreTrainedModel
+from segvit_hf.models.losses import check_labels
 from segvit_hf.models.sliding_window import sliding_window_logits
-from segvit_hf.models.sliding_window_config import validated_sliding_window
 
 
 @dataclass
 class SemanticSegmentationOutput(ModelOutput):
-    """Args:
-    loss: Scalar, the total training loss; with labels only.
-    logits: (batch, num_labels, height, width), the size of `pixel_values`.
-    hidden_states: The encoder's embeddings and layer outputs. When the input was run in windows, the batch
-        dimension goes over windows, row by row, then images.
-    attentions: The encoder's attention probabilities, with the same batch dimension.
-    decoder_attentions: The decoder's attention probabilities, where the original shows them.
-    losses: The weighted parts that `loss` sums, by the original's names; with labels only.
-    image_sizes: (batch, 2) int64 heights and widths of the images in a ragged batch, `None` for an even one.
+    """What every architecture's model returns.
+
+    Args:
+        loss: Scalar, the total training loss; with labels only.
+        logits: (batch, num_labels, height, width), the size of `pixel_values`.
+        hidden_states: The encoder's embeddings and layer outputs. When the input was run in windows, the batch
+            dimension goes over windows, row by row, then images.
+        attentions: The encoder's attention probabilities, with the same batch dimension.
+        decoder_attentions: The decoder's attention probabilities, where the original shows them.
+        losses: The weighted parts that `loss` sums, by the original's names; with labels only.
+        image_sizes: (batch, 2) int64 heights and widths of the images in a ragged batch, `None` for an even one.
     """
 
     loss: torch.Tensor | None = None
@@ -45,30 +46,74 @@ def concatenate_layers(
     return tuple(torch.cat(layers) for layers in zip(*present, strict=True)) if present else None
 
 
-class SemanticSegmentationModel(SelectableAttention, PreTrainedModel):
-    """Base of the architectures. A subclass builds an encoder, a decoder and a loss, and implements `forward_whole`."""
+class SemanticSegmentationModel(ViTPreTrainedModel):
+    """An encoder and a decoder. An architecture names its classes of them, and adds what is its own.
 
-    base_model_prefix = "encoder"
-    main_input_name = "pixel_values"
-    input_modalities = ["image"]
-    supports_gradient_checkpointing = True
+    Feature maps may pass a neck on their way, and auxiliary decoders read them for the training loss alone. Both are
+    members of the model and not of the decoder, as in mmsegmentation, so that saved weights have the names that they
+    have there.
+    """
+
     # The loss is a mean over the batch, so Trainer must divide it by the gradient accumulation steps itself.
     accepts_loss_kwargs = False
-    _supports_sdpa = True
 
-    encoder: ViTEncoder
+    encoder_class: ClassVar[type[ViTEncoder]] = ViTEncoder
+    # By `config.decoder_type`; every class is built from the configuration alone.
+    decoder_classes: ClassVar[dict[str, type[nn.Module]]]
+
+    if TYPE_CHECKING:
+        config: Any  # an encoder's configuration and a `SemanticSegmentationConfig`
+
+    def __init__(self, config: Any) -> None:
+        super().__init__(config)
+        self.encoder = self.encoder_class(config)
+        self.build_decoder(config)
+        self.post_init()
+
+    def build_decoder(self, config: Any) -> None:
+        """Makes the decoder, and in some architectures what stands before and beside it."""
+        self.decoder = self.decoder_classes[config.decoder_type](config)
+
+    def neck(self, feature_maps: tuple[torch.Tensor, ...]) -> Sequence[torch.Tensor]:
+        """What the decoders read instead of the encoder's feature maps; the same by default."""
+        return feature_maps
+
+    def auxiliary_decoders(self) -> Iterable[nn.Module]:
+        """Decoders of which only the losses are used; none by default."""
+        return ()
 
     def get_input_embeddings(self) -> nn.Module:
+        """The convolution that makes tokens of patches."""
         return self.encoder.get_input_embeddings()
 
-    def forward_whole(
+    def encode_decode(
         self,
         pixel_values: torch.Tensor,
         labels: torch.Tensor | None = None,
         **kwargs: Unpack[TransformersKwargs],
     ) -> SemanticSegmentationOutput:
-        """One pass over images as they are: no windows, no padding. Implemented by every architecture."""
-        raise NotImplementedError
+        """One pass over images as they are: no windows, no ragged batch.
+
+        Args:
+            pixel_values: (batch, channels, height, width), normalized.
+            labels: (batch, height, width), int64.
+            **kwargs: What to return (`output_hidden_states`, `output_attentions`), and options of the attention.
+        """
+        encoded = self.encoder(pixel_values, **kwargs)
+        feature_maps, size = self.neck(encoded.feature_maps), pixel_values.shape[-2:]
+        decoded = self.decoder(feature_maps, size, labels, **kwargs)
+        losses = decoded.losses
+        if labels is not None:
+            for decoder in self.auxiliary_decoders():
+                losses = {**losses, **decoder(feature_maps, size, labels).losses}
+        return SemanticSegmentationOutput(
+            loss=None if losses is None else torch.stack(list(losses.values())).sum(),
+            logits=decoded.logits,
+            hidden_states=encoded.hidden_states,
+            attentions=encoded.attentions,
+            decoder_attentions=decoded.attentions,
+            losses=losses,
+        )
 
     @can_return_tuple
     def forward(
@@ -78,7 +123,9 @@ class SemanticSegmentationModel(SelectableAttention, PreTrainedModel):
         pixel_mask: torch.Tensor | None = None,
         **kwargs: Unpack[TransformersKwargs],
     ) -> SemanticSegmentationOutput:
-        """Args:
+        """Logits of images, and with labels the training loss.
+
+        Args:
             pixel_values: (batch, channels, height, width), normalized. In eval mode, inputs larger than the crop go
                 through `config.sliding_window` when it is set.
             labels: (batch, height, width), int64, `config.semantic_loss_ignore_index` where there is no class. The
@@ -86,6 +133,8 @@ class SemanticSegmentationModel(SelectableAttention, PreTrainedModel):
             pixel_mask: (batch, height, width), 1 where the image is, 0 where a ragged batch is padded at the bottom
                 and at the right. In eval mode each image is run at its own size and its logits stand in the top left
                 corner, zeros elsewhere; hidden states and attentions are then not returned. Ignored in training.
+            **kwargs: What to return (`output_hidden_states`, `output_attentions`, `return_dict`), and options of the
+                attention.
 
         Raises:
             ValueError: A tensor of the wrong shape, or labels that are no classes.
@@ -93,15 +142,15 @@ class SemanticSegmentationModel(SelectableAttention, PreTrainedModel):
         self._check_inputs(pixel_values, labels)
         sliding_window = self._windows_for(pixel_values)
         if self.training or (pixel_mask is None and sliding_window is None):
-            return self.forward_whole(pixel_values, labels, **kwargs)
+            return self.encode_decode(pixel_values, labels, **kwargs)
         output = SemanticSegmentationOutput()
         if labels is not None:
-            whole = self.forward_whole(pixel_values, labels, **kwargs)
+            whole = self.encode_decode(pixel_values, labels, **kwargs)
             output.loss, output.losses = whole.loss, whole.losses
         if pixel_mask is not None:
             output.logits, output.image_sizes = self._forward_ragged(pixel_values, pixel_mask)
         elif sliding_window is not None:
-            windows = self._forward_windows(pixel_values, sliding_window, **kwargs)
+            windows = self.slide_inference(pixel_values, sliding_window, **kwargs)
             output.logits = windows.logits
             output.hidden_states, output.attentions = windows.hidden_states, windows.attentions
             output.decoder_attentions = windows.decoder_attentions
@@ -112,30 +161,32 @@ class SemanticSegmentationModel(SelectableAttention, PreTrainedModel):
         if pixel_values.ndim != 4 or pixel_values.shape[1] != num_channels or 0 in pixel_values.shape:
             raise ValueError(
                 f"pixel_values: expected (batch, {num_channels}, height, width) with no empty side, "
-                f"got {tuple(pixel_values.shape)}."
+                f"found {tuple(pixel_values.shape)}."
             )
         if labels is not None and labels.shape != (len(pixel_values), *pixel_values.shape[-2:]):
             raise ValueError(
                 f"labels: expected (batch, height, width) = {(len(pixel_values), *pixel_values.shape[-2:])} like "
                 f"pixel_values, found {tuple(labels.shape)}."
             )
+        if labels is not None:
+            check_labels(labels, self.config.num_labels, self.config.semantic_loss_ignore_index)
 
     def _windows_for(self, pixel_values: torch.Tensor) -> dict[str, Any] | None:
         """The windows that an input is run in, `None` if it is run whole."""
-        # Validated here, too: the field may have been set on the configuration of a finished model.
-        sliding_window = validated_sliding_window(self.config.sliding_window)
+        sliding_window = self.config.sliding_window
         if sliding_window is None:
             return None
         sides = zip(pixel_values.shape[-2:], sliding_window["crop_size"], strict=True)
         return sliding_window if any(side > crop for side, crop in sides) else None
 
-    def _forward_windows(
+    def slide_inference(
         self, pixel_values: torch.Tensor, sliding_window: dict[str, Any], **kwargs: Unpack[TransformersKwargs]
     ) -> SemanticSegmentationOutput:
+        """The mean logits of overlapping windows, see `sliding_window_logits`."""
         groups: list[SemanticSegmentationOutput] = []
 
         def predict(windows: torch.Tensor) -> torch.Tensor:
-            group = self.forward_whole(windows, **kwargs)
+            group = self.encode_decode(windows, **kwargs)
             logits, group.logits = group.logits, None
             groups.append(group)
             assert logits is not None

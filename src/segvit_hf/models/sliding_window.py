@@ -1,8 +1,42 @@
-"""Overlapping windows over inputs larger than the training crop, as mmsegmentation's slide inference does it."""
+"""Overlapping windows over inputs larger than the training crop, as mmsegmentation's slide inference does it.
 
-from collections.abc import Callable, Iterator
+The form of the configuration field, and the arithmetic that obeys it.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 import torch
+
+from segvit_hf.encoders.configuration_vit import as_pair
+
+
+def validated_sliding_window(sliding_window: Any) -> dict[str, Any] | None:
+    """The configuration field `sliding_window` in its one stored form.
+
+    Args:
+        sliding_window: `None` (inputs are run whole), or `{"crop_size": ..., "stride": ...}` in pixels, each a number
+            or `(height, width)`; a pair `(crop_size, stride)` is read as the same.
+
+    Returns:
+        `None` or `{"crop_size": [height, width], "stride": [height, width]}`.
+
+    Raises:
+        ValueError: Another form, or a stride that would leave pixels between windows.
+    """
+    if sliding_window is None:
+        return None
+    if isinstance(sliding_window, Sequence) and not isinstance(sliding_window, str) and len(sliding_window) == 2:
+        sliding_window = dict(zip(("crop_size", "stride"), sliding_window, strict=True))
+    if not isinstance(sliding_window, Mapping) or set(sliding_window) != {"crop_size", "stride"}:
+        raise ValueError(
+            "sliding_window: expected None or {'crop_size': (height, width), 'stride': (height, width)} in pixels, "
+            f"found {sliding_window!r}."
+        )
+    crop_size, stride = as_pair(sliding_window["crop_size"]), as_pair(sliding_window["stride"])
+    if not all(0 < step <= side for step, side in zip(stride, crop_size, strict=True)):
+        raise ValueError(f"sliding_window: expected a stride between 1 and the crop size {crop_size}, found {stride}.")
+    return {"crop_size": list(crop_size), "stride": list(stride)}
 
 
 def window_starts(side: int, crop: int, stride: int) -> list[int]:
@@ -33,7 +67,8 @@ def sliding_window_logits(
     Args:
         predict: Maps windows (n, channels, crop height, crop width) to logits (n, num_labels, the same size).
         pixel_values: (batch, channels, height, width).
-        crop_size, stride: (height, width) in pixels.
+        crop_size: (height, width) of a window in pixels.
+        stride: (height, width) in pixels between the starts of neighboring windows.
         max_batch_size: How many windows, over all images, are predicted at once.
 
     Returns:
@@ -55,4 +90,4 @@ def sliding_window_logits(
     return logits.div_(counts.to(logits.dtype))
 
 
-__all__ = ["sliding_window_logits", "sliding_windows", "window_starts"]
+__all__ = ["sliding_window_logits", "sliding_windows", "validated_sliding_window", "window_starts"]

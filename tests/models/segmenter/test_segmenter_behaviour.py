@@ -15,7 +15,6 @@ from segvit_hf import (
     SegmenterImageProcessorPil,
     segment,
 )
-from segvit_hf.models.segmenter.loss_segmenter import SegmenterLoss
 from tests.models.architectures import SMALL_MODELS
 from tests.reference import FIXTURES
 
@@ -49,14 +48,6 @@ def test_decoder_attentions_are_recorded_for_every_window() -> None:
     assert model(torch.randn(1, 3, 64, 64)).decoder_attentions is None
 
 
-def test_ignored_pixels_do_not_count_in_the_loss() -> None:
-    loss = SegmenterLoss(SegmenterConfig(num_labels=3))
-    logits, labels = torch.randn(2, 3, 4, 4), torch.randint(0, 3, (2, 4, 4))
-    labels[0, :2] = 255
-    expected = F.cross_entropy(logits.permute(0, 2, 3, 1)[labels != 255], labels[labels != 255])
-    torch.testing.assert_close(loss(logits, labels)["loss"], expected)
-
-
 def test_labels_without_any_class_cost_nothing() -> None:
     model = build().train()
     output = model(torch.randn(1, 3, 64, 64), labels=torch.full((1, 64, 64), 255))
@@ -83,7 +74,6 @@ def test_the_pipeline_gives_the_label_map_of_segment(backend: str) -> None:
 @pytest.mark.parametrize(
     ("fields", "named"),
     [
-        ({"decoder_type": "mlp"}, "decoder_type must be"),
         ({"decoder_num_layers": 0}, "decoder_num_layers must be at least 1"),
         ({"decoder_hidden_size": 100, "decoder_num_attention_heads": 3}, r"decoder_hidden_size \(100\)"),
         ({"encoder_out_indices": [5, 11]}, r"encoder_out_indices must be \[11\]"),
@@ -92,6 +82,26 @@ def test_the_pipeline_gives_the_label_map_of_segment(backend: str) -> None:
 def test_a_contradiction_names_the_field(fields: dict, named: str) -> None:
     with pytest.raises((StrictDataclassError, ValueError), match=named):
         SegmenterConfig(**fields)
+
+
+BEIT = {"use_relative_position_bias": True, "use_position_embeddings": False}
+
+
+def test_a_beit_encoder_leaves_the_decoder_as_it_is() -> None:
+    plain, model = build(), build(**BEIT).train()
+    assert list(model.decoder.state_dict()) == list(plain.decoder.state_dict())
+    labels = torch.randint(0, 5, (2, 48, 80))
+    output = model(torch.randn(2, 3, 48, 80), labels=labels, output_attentions=True)
+    output.loss.backward()
+    assert len(output.attentions) == model.config.num_hidden_layers
+    assert len(output.decoder_attentions) == model.config.decoder_num_layers
+    assert all(parameter.grad is not None for parameter in model.parameters())
+
+
+def test_the_decoder_has_no_layer_scale() -> None:
+    model = build(layer_scale_init_value=0.1)
+    scaled = [name for name, _ in model.named_parameters() if "layer_scale" in name]
+    assert scaled == [f"encoder.layers.{layer}.layer_scale{i}" for layer in range(4) for i in (1, 2)]
 
 
 def test_the_decoder_follows_the_encoders_width() -> None:

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from segvit_hf import SegVitConfig
-from segvit_hf.models.segvit.loss_segvit import SegVitLoss, classes_present, ignore_dropped_patches
+from segvit_hf.models.segvit.loss_segvit import segvit_losses
 
 
 def random_outputs(num_outputs: int = 3) -> list[tuple[torch.Tensor, torch.Tensor]]:
@@ -16,29 +16,16 @@ def config(**fields: object) -> SegVitConfig:
     return SegVitConfig(num_labels=4, **fields)
 
 
-def test_classes_present_ignores_the_ignore_index() -> None:
-    labels = torch.tensor([[[0, 2], [255, 2]], [[255, 255], [255, 255]]])
-    assert classes_present(labels, 4, 255).tolist() == [[True, False, True, False], [False] * 4]
-
-
-@pytest.mark.parametrize("wrong", [-1, 4, 254])
-def test_an_unknown_id_is_named(wrong: int) -> None:
-    labels = torch.full((1, 8, 8), 1)
-    labels[0, 3, 3] = wrong
-    with pytest.raises(ValueError, match=rf"found \[{wrong}\]"):
-        SegVitLoss(config())(random_outputs()[:1], labels)
-
-
 @pytest.mark.parametrize(("supervised", "names"), [(None, ["", "_0", "_1"]), (2, ["", "_0"]), (1, [""])])
 def test_only_supervised_outputs_get_a_loss(supervised: int | None, names: list[str]) -> None:
-    losses = SegVitLoss(config(num_supervised_outputs=supervised))(random_outputs(), torch.zeros(2, 24, 24).long())
+    losses = segvit_losses(config(num_supervised_outputs=supervised), random_outputs(), torch.zeros(2, 24, 24).long())
     assert set(losses) == {f"loss_{part}{name}" for part in ("ce", "mask", "dice") for name in names}
 
 
 def test_a_batch_without_any_class_has_a_finite_loss_and_gradients() -> None:
     (class_logits, mask_logits) = random_outputs(1)[0]
     class_logits.requires_grad_(), mask_logits.requires_grad_()
-    losses = SegVitLoss(config())([(class_logits, mask_logits)], torch.full((2, 24, 24), 255))
+    losses = segvit_losses(config(), [(class_logits, mask_logits)], torch.full((2, 24, 24), 255))
     sum(losses.values()).backward()
     assert losses["loss_mask"] == losses["loss_dice"] == 0
     assert class_logits.grad.isfinite().all()
@@ -53,11 +40,5 @@ def test_a_perfect_prediction_has_almost_no_loss() -> None:
     for query, target in enumerate([0, 1, 4, 4]):
         class_logits[0, query, target] = 20.0
     masks = torch.stack([labels == 0, labels == 1, labels == 2, labels == 3], 1).float() * 40 - 20
-    losses = SegVitLoss(config())([(class_logits, masks)], labels)
+    losses = segvit_losses(config(), [(class_logits, masks)], labels)
     assert all(loss < 1e-3 for loss in losses.values())
-
-
-def test_dropped_patches_are_ignored() -> None:
-    labels = torch.arange(16).view(1, 4, 4)
-    kept = ignore_dropped_patches(labels, torch.tensor([0, 3]), patch_size=2, ignore_index=255)
-    assert kept[0].tolist() == [[0, 1, 255, 255], [4, 5, 255, 255], [255, 255, 10, 11], [255, 255, 14, 15]]

@@ -5,7 +5,7 @@ import torch
 
 from segvit_hf import segment
 from segvit_hf.conversion import ConvertedCheckpoint, convert_checkpoint
-from segvit_hf.models.segvit.loss_segvit import ignore_dropped_patches
+from segvit_hf.models.segvit.loss_segvit import segvit_losses
 from tests.reference import (
     ReferenceCase,
     assert_close_to_reference,
@@ -60,23 +60,34 @@ def test_losses_and_gradients_equal_the_original(name: str) -> None:
 def test_decoder_outputs_in_training_equal_the_original(name: str) -> None:
     case = load_case("segvit", name)
     model = convert(case).model
+    decoder = model.decoder
     with torch.no_grad():
         feature_maps = model.encoder(case.pixel_values()).feature_maps
-        tokens = [feature_map.flatten(2).transpose(1, 2) for feature_map in feature_maps]
-        outputs = model.decoder(tokens, [tuple(m.shape[-2:]) for m in feature_maps], return_auxiliary=True)
-    assert_decoder_outputs(outputs, case, model.config.mask_side)
+        if model.config.use_token_pyramid:
+            decoder, feature_maps = decoder.atm, [decoder.token_pyramid(feature_maps)]
+        predictions = decoder.predict(feature_maps, return_auxiliary=True)
+    assert_decoder_outputs(predictions, case, model.config.mask_side)
 
 
 @pytest.mark.parametrize("name", HEAD_CASES)
 def test_training_on_a_part_of_the_tokens_equals_the_original(name: str) -> None:
+    """The original's crop_train drops patches before the decoder: masks are zero there, and labels ignored."""
     case = load_case("segvit", name)
     converted = convert(case)
     model = converted.model
     tokens, kept_tokens = case.head_inputs()
-    grids = [model.config.patch_grid] * len(tokens)
-    outputs = model.decoder(tokens, grids, return_auxiliary=True, kept_tokens=kept_tokens)
-    assert_decoder_outputs(outputs, case, model.config.mask_side)
-    losses = model.loss(outputs, ignore_dropped_patches(case.labels(), kept_tokens, patch_size=16, ignore_index=255))
+    is_kept = torch.zeros(model.config.patch_grid, dtype=torch.bool)
+    is_kept.flatten()[kept_tokens] = True
+    # The decoder sees the tokens that are left as a map of one row.
+    predictions = [
+        (class_logits, masks.new_zeros(*masks.shape[:2], *is_kept.shape).masked_scatter(is_kept, masks))
+        for class_logits, masks in model.decoder.predict(
+            [kept.transpose(1, 2).unsqueeze(2) for kept in tokens], return_auxiliary=True
+        )
+    ]
+    assert_decoder_outputs(predictions, case, model.config.mask_side)
+    is_kept_pixel = is_kept.repeat_interleave(16, 0).repeat_interleave(16, 1)
+    losses = segvit_losses(model.config, predictions, case.labels().masked_fill(~is_kept_pixel, 255))
     assert_losses_match(losses, {key: value for key, value in case.meta["losses"].items() if "loss" in key})
     sum(losses.values()).backward()
     assert_gradient_norms_match(gradient_norms(case, converted.model, converted.report), case)

@@ -1,5 +1,7 @@
 """SETR equals the original implementation on every recorded case."""
 
+from collections.abc import Sequence
+
 import pytest
 import torch
 
@@ -29,10 +31,9 @@ def convert(case: ReferenceCase) -> ConvertedCheckpoint:
     )
 
 
-def feature_maps_of(model: SetrForSemanticSegmentation, pixel_values: torch.Tensor) -> list[torch.Tensor]:
+def feature_maps_of(model: SetrForSemanticSegmentation, pixel_values: torch.Tensor) -> Sequence[torch.Tensor]:
     """The maps that the decoder and the auxiliary heads read."""
-    feature_maps = list(model.encoder(pixel_values).feature_maps)
-    return model.aggregation(feature_maps) if model.config.decoder_type == "mla" else feature_maps
+    return model.neck(model.encoder(pixel_values).feature_maps)
 
 
 @pytest.mark.parametrize("attn_implementation", ["eager", "sdpa"])
@@ -46,9 +47,8 @@ def test_logits_of_every_head_equal_the_original(name: str, attn_implementation:
     with torch.no_grad():
         assert_close_to_reference(model(pixel_values).logits, case, "logits")
         feature_maps = feature_maps_of(model, pixel_values)
-        heads = zip(model.auxiliary_heads, model.config.auxiliary_in_indices, strict=True)
-        for index, (head, source) in enumerate(heads):
-            assert_close_to_reference(model.resize(head(feature_maps[source]), size), case, f"aux_{index}.logits")
+        for index, head in enumerate(model.auxiliary_decoders()):
+            assert_close_to_reference(head(feature_maps, size).logits, case, f"aux_{index}.logits")
 
 
 @pytest.mark.parametrize("name", TINY_CASES)

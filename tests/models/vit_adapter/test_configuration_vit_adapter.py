@@ -11,13 +11,9 @@ from segvit_hf import VitAdapterConfig
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"patch_size": 14, "image_size": 224}, "patch_size = 16"),
-        ({"use_final_norm": True}, "use_final_norm"),
-        ({"shrink_index": 3}, "shrink_index"),
         ({"encoder_out_indices": [2, 5, 8]}, "must end with the last layer"),
         ({"encoder_out_indices": [5, 11]}, "add_vit_features needs 4 interactions"),
         ({"adapter_num_attention_heads": 5}, "adapter_num_attention_heads"),
-        ({"decoder_type": "fcn"}, "decoder_type"),
         ({"auxiliary_map_index": 4}, "auxiliary_map_index"),
         ({"decoder_type": "mask2former", "decoder_hidden_size": 48}, "multiple of 32"),
         ({"decoder_type": "mask2former", "decoder_num_attention_heads": 7}, "decoder_num_attention_heads"),

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from segvit_hf import segment
-from segvit_hf.models.vit_adapter.loss_vit_adapter import GroundTruth
-from segvit_hf.models.vit_adapter.mask2former import semantic_scores
+from segvit_hf.models.mask_classification import semantic_inference
+from segvit_hf.models.vit_adapter.loss_mask2former import GroundTruth
 from tests import deterministic_fill
 from tests.models.vit_adapter.reference_models import convert
 from tests.reference import (
@@ -63,8 +63,8 @@ def test_the_upernet_heads_equal_the_original(name: str) -> None:
     model = convert(case).model
     with torch.no_grad():
         feature_maps = model.encoder(case.pixel_values()).feature_maps
-        assert_close_to_reference(model.decoder(feature_maps), case, "head_logits")
-        assert_close_to_reference(model.auxiliary_head(feature_maps), case, "aux_logits")
+        assert_close_to_reference(model.decoder.classify(feature_maps), case, "head_logits")
+        assert_close_to_reference(model.auxiliary_head.classify(feature_maps), case, "aux_logits")
 
 
 @pytest.mark.parametrize("name", MASK2FORMER_CASES)
@@ -74,8 +74,8 @@ def test_every_prediction_of_mask2former_equals_the_original(name: str) -> None:
     with torch.no_grad():
         feature_maps = convert(case).model.encoder(case.pixel_values()).feature_maps
         mask_features, memories = decoder.pixel_decoder(feature_maps)
-        predictions = decoder(feature_maps, return_auxiliary=True)
-        assert_close_to_reference(semantic_scores(*predictions[-1]), case, "head_logits")
+        predictions = decoder.predict(feature_maps, return_auxiliary=True)
+        assert_close_to_reference(semantic_inference(*predictions[-1]), case, "head_logits")
     assert_close_to_reference(mask_features, case, "mask_features")
     for index, memory in enumerate(memories):
         assert_close_to_reference(memory, case, f"memory.{index}")
@@ -102,9 +102,10 @@ def test_losses_and_gradients_equal_the_original(name: str, monkeypatch: pytest.
 def test_costs_assignments_and_points_equal_the_original(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     case = load_case("vit_adapter", name)
     model = convert(case).model
-    labels = case.labels()
+    loss, labels = model.decoder.loss, case.labels()
+    matching_cost = loss.matching_cost
     with torch.no_grad():
-        predictions = model.decoder(model.encoder(case.pixel_values()).feature_maps, return_auxiliary=True)
+        predictions = model.decoder.predict(model.encoder(case.pixel_values()).feature_maps, return_auxiliary=True)
     monkeypatch.setattr(torch, "rand", recorded_points(case))
     for number, (class_logits, mask_logits) in enumerate(predictions):
         matched = []
@@ -113,14 +114,14 @@ def test_costs_assignments_and_points_equal_the_original(name: str, monkeypatch:
             masks = (labels[image] == class_ids[:, None, None]).float()[:, None]
             ground_truth = GroundTruth(class_ids=class_ids, masks=masks)
             costs: list[torch.Tensor] = []
-            monkeypatch.setattr(model.loss, "matching_cost", recording(type(model.loss).matching_cost, model, costs))
-            queries, targets = model.loss.match(class_logits[image], mask_logits[image], ground_truth)
+            monkeypatch.setattr(loss, "matching_cost", recording(matching_cost, costs))
+            queries, targets = loss.match(class_logits[image], mask_logits[image], ground_truth)
             assert_close_to_reference(costs[0], case, f"cost.{number}.{image}", LOSS_TOLERANCE)
             found = torch.zeros(len(class_logits[image]), dtype=torch.int64)
             found[queries] = targets + 1
             assert torch.equal(found, case.tensors[f"gt_inds.{number}.{image}"].to(torch.int64))
             matched.append(mask_logits[image, queries])
-        points = model.loss.choose_points(torch.cat(matched)[:, None])
+        points = loss.choose_points(torch.cat(matched)[:, None])
         # Equally uncertain points may come in another order.
         expected = case.tensors[f"points.{number}"]
         assert torch.equal(points.sort(dim=1).values, expected.sort(dim=1).values)
@@ -143,9 +144,9 @@ def test_the_label_map_of_a_photo_equals_the_original(name: str) -> None:
     assert_label_map_matches(segment(converted.model, converted.image_processor, case.photo()), case)
 
 
-def recording(function: Callable[..., torch.Tensor], model: Any, into: list[torch.Tensor]) -> Callable[..., Any]:
+def recording(function: Callable[..., torch.Tensor], into: list[torch.Tensor]) -> Callable[..., torch.Tensor]:
     def call(*arguments: Any) -> torch.Tensor:
-        into.append(function(model.loss, *arguments))
+        into.append(function(*arguments))
         return into[-1]
 
     return call

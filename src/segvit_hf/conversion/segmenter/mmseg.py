@@ -13,7 +13,7 @@ from segvit_hf.conversion.mmseg.model import model_fields, require_plain_head, s
 from segvit_hf.conversion.mmseg.test_pipeline import original_processor_arguments
 from segvit_hf.conversion.mmseg.vit import layer_norm_eps, mmseg_vit_configuration
 from segvit_hf.conversion.original_fields import OriginalFields
-from segvit_hf.models.segmenter.modeling_segmenter import LAYER_NORM_EPS
+from segvit_hf.models.decoder import LAYER_NORM_EPS
 
 
 def read_mmseg_config(original: Mapping[str, Any]) -> dict[str, Any]:

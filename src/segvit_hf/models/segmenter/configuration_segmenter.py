@@ -1,20 +1,22 @@
 """Segmenter's configuration."""
 
-from typing import Any
+from typing import Any, Literal
 
 from segvit_hf._compat import strict
-from segvit_hf.encoders.configuration_vit import ViTEncoderConfig
-from segvit_hf.models.sliding_window_config import validated_sliding_window
+from segvit_hf.encoders.configuration_vit import Interpolation, ResizeBy, ViTEncoderConfig
+from segvit_hf.models.configuration import SemanticSegmentationConfig
 
 # The original gives its mask transformer one head per so many channels.
 DECODER_HEAD_SIZE = 64
 
 
 @strict
-class SegmenterConfig(ViTEncoderConfig):
+class SegmenterConfig(SemanticSegmentationConfig, ViTEncoderConfig):
     r"""Configuration of [`SegmenterForSemanticSegmentation`]; the defaults are Seg-B-Mask/16 at 512x512.
 
-    The encoder's fields are those of [`ViTEncoderConfig`]. The decoder's:
+    The encoder's fields are those of [`ViTEncoderConfig`], labels and windows are described in
+    [`SemanticSegmentationConfig`] (photos smaller than the window are the image processor's matter, see its
+    `minimum_input_short_edge`). The decoder's:
 
     Args:
         decoder_type (`"mask_transformer"` or `"linear"`):
@@ -28,10 +30,6 @@ class SegmenterConfig(ViTEncoderConfig):
         crop_padded_logits (`bool`, defaults to `True`):
             Inputs are padded to a multiple of the patch size. Either the logits are resized to the padded size and
             cropped (the original), or resized to the input's size (`False`, mmsegmentation).
-        semantic_loss_ignore_index (`int`, defaults to 255): Label of pixels that belong to no class.
-        sliding_window (`dict`, *optional*): `{"crop_size": (height, width), "stride": (height, width)}` in pixels:
-            larger inputs are run in such windows and the logits averaged. `None` runs any input whole.
-            Photos smaller than the window are the image processor's matter (`minimum_input_short_edge`).
 
     Example:
     ```python
@@ -42,14 +40,15 @@ class SegmenterConfig(ViTEncoderConfig):
     """
 
     model_type = "segmenter"
+    fixed_fields = {"shrink_index": None}
 
     drop_path_rate: float | int = 0.1
     layer_norm_eps: float = 1e-5
     use_final_norm: bool = True
-    position_embedding_interpolation: str = "bilinear"
-    position_embedding_resize_by: str = "count"
+    position_embedding_interpolation: Interpolation = "bilinear"
+    position_embedding_resize_by: ResizeBy = "count"
 
-    decoder_type: str = "mask_transformer"
+    decoder_type: Literal["mask_transformer", "linear"] = "mask_transformer"
     decoder_num_layers: int = 2
     decoder_hidden_size: int | None = None
     decoder_num_attention_heads: int | None = None
@@ -57,8 +56,6 @@ class SegmenterConfig(ViTEncoderConfig):
     decoder_dropout: float | int = 0.1
     decoder_drop_path_rate: float | int = 0.0
     crop_padded_logits: bool = True
-    semantic_loss_ignore_index: int = 255
-    sliding_window: dict[str, Any] | list[Any] | tuple[Any, ...] | None = None
 
     def __post_init__(self, **kwargs: Any) -> None:
         if self.decoder_hidden_size is None:
@@ -67,14 +64,11 @@ class SegmenterConfig(ViTEncoderConfig):
             self.decoder_num_attention_heads = max(self.decoder_hidden_size // DECODER_HEAD_SIZE, 1)
         if self.decoder_intermediate_size is None:
             self.decoder_intermediate_size = 4 * self.decoder_hidden_size
-        self.sliding_window = validated_sliding_window(self.sliding_window)
         super().__post_init__(**kwargs)
 
     def validate_architecture(self) -> None:
         """Part of `@strict` validation: fields that contradict each other are an error that names them."""
         super().validate_architecture()
-        if self.decoder_type not in ("mask_transformer", "linear"):
-            raise ValueError(f"decoder_type must be 'mask_transformer' or 'linear', found {self.decoder_type!r}.")
         if self.encoder_out_indices != [self.num_hidden_layers - 1]:
             raise ValueError(
                 "Segmenter decodes the last layer only: encoder_out_indices must be "

@@ -1,17 +1,16 @@
 """SegViT's configuration."""
 
-from typing import Any
-
 from segvit_hf._compat import strict
 from segvit_hf.encoders.configuration_vit import ViTEncoderConfig, as_pair
-from segvit_hf.models.sliding_window_config import validated_sliding_window
+from segvit_hf.models.configuration import SemanticSegmentationConfig
 
 
 @strict
-class SegVitConfig(ViTEncoderConfig):
+class SegVitConfig(SemanticSegmentationConfig, ViTEncoderConfig):
     r"""Configuration of [`SegVitForSemanticSegmentation`]; the defaults are SegViT-B at 512x512.
 
-    The encoder's fields are those of [`ViTEncoderConfig`]. The decoder's:
+    The encoder's fields are those of [`ViTEncoderConfig`], labels and windows are described in
+    [`SemanticSegmentationConfig`]. The decoder's:
 
     Args:
         decoder_hidden_size, decoder_num_layers, decoder_num_attention_heads, decoder_dropout:
@@ -28,9 +27,6 @@ class SegVitConfig(ViTEncoderConfig):
         class_loss_weight, mask_loss_weight, dice_loss_weight, no_object_weight: Weights of the training loss.
         num_supervised_outputs (`int`, *optional*):
             How many of the decoder's outputs get a loss: the last one always, then the others in order. `None` = all.
-        semantic_loss_ignore_index (`int`, defaults to 255): Label of pixels that belong to no class.
-        sliding_window (`dict`, *optional*): `{"crop_size": (height, width), "stride": (height, width)}` in pixels:
-            larger inputs are run in such windows and the scores averaged. `None` runs any input whole.
 
     Example:
     ```python
@@ -63,12 +59,6 @@ class SegVitConfig(ViTEncoderConfig):
     dice_loss_weight: float | int = 1.0
     no_object_weight: float | int = 0.1
     num_supervised_outputs: int | None = None
-    semantic_loss_ignore_index: int = 255
-    sliding_window: dict[str, Any] | list[Any] | tuple[Any, ...] | None = None
-
-    def __post_init__(self, **kwargs: Any) -> None:
-        self.sliding_window = validated_sliding_window(self.sliding_window)
-        super().__post_init__(**kwargs)
 
     def validate_architecture(self) -> None:
         """Part of `@strict` validation: fields that contradict each other are an error that names them."""
@@ -91,6 +81,11 @@ class SegVitConfig(ViTEncoderConfig):
             )
         if self.num_supervised_outputs is not None and self.num_supervised_outputs < 1:
             raise ValueError(f"num_supervised_outputs must be at least 1, found {self.num_supervised_outputs}.")
+
+    @property
+    def decoder_type(self) -> str:
+        """`"shrunk"` with a token pyramid, else `"atm"`."""
+        return "shrunk" if self.use_token_pyramid else "atm"
 
     @property
     def mask_side(self) -> int:

@@ -2,30 +2,21 @@
 
 from segvit_hf.image_processing.processor import (
     SemanticSegmentationImageProcessor,
-    SemanticSegmentationImageProcessorKwargs,
     SemanticSegmentationImageProcessorPil,
 )
-
-
-class SegVitImageProcessorKwargs(SemanticSegmentationImageProcessorKwargs, total=False):
-    """Fields of SegViT's image processors; see [`SemanticSegmentationImageProcessorKwargs`]."""
 
 
 class SegVitImageProcessor(SemanticSegmentationImageProcessor):
     """SegViT's image processor, torchvision backend.
 
     Defaults: short side 512, long side at most 2048 (`configs/_base_/datasets/ade20k.py` of the original), mean and
-    standard deviation 0.5 (its ViT-L models). Label maps keep their ids (`do_reduce_labels=False`); ADE20K's own
-    annotation files need `do_reduce_labels=True`.
+    standard deviation 0.5 (its ViT-L models).
+    Label maps keep their ids (`do_reduce_labels=False`); ADE20K's own annotation files need `do_reduce_labels=True`.
     """
-
-    valid_kwargs = SegVitImageProcessorKwargs
 
 
 class SegVitImageProcessorPil(SemanticSegmentationImageProcessorPil):
     """SegViT's image processor, PIL backend; same defaults and same pixels as [`SegVitImageProcessor`]."""
 
-    valid_kwargs = SegVitImageProcessorKwargs
 
-
-__all__ = ["SegVitImageProcessor", "SegVitImageProcessorKwargs", "SegVitImageProcessorPil"]
+__all__ = ["SegVitImageProcessor", "SegVitImageProcessorPil"]

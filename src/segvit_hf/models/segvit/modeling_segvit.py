@@ -8,29 +8,24 @@ any size and shape.
 from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import nn
 
 from segvit_hf._compat import GradientCheckpointingLayer, TransformersKwargs, Unpack, initialization
-from segvit_hf.encoders.vit import FeedForward, ViTEncoder
-from segvit_hf.layers.attention import MultiHeadAttention, attend
+from segvit_hf.layers.attention import Attention, MultiHeadAttention
+from segvit_hf.layers.mlp import Mlp
+from segvit_hf.layers.resize import Grid, resize_bilinear
+from segvit_hf.models.decoder import LAYER_NORM_EPS, DecoderOutput
+from segvit_hf.models.mask_classification import semantic_inference
 from segvit_hf.models.segvit.configuration_segvit import SegVitConfig
-from segvit_hf.models.segvit.loss_segvit import SegVitLoss
-from segvit_hf.models.semantic_segmentation import SemanticSegmentationModel, SemanticSegmentationOutput
-
-Grid = tuple[int, int]
-LAYER_NORM_EPS = 1e-5  # of the decoder; the encoder's is a field of the configuration
+from segvit_hf.models.segvit.loss_segvit import Prediction, segvit_losses
+from segvit_hf.models.semantic_segmentation import SemanticSegmentationModel
 
 
-class SegVitMaskAttention(nn.Module):
+class SegVitMaskAttention(Attention):
     """Cross attention of class queries over image tokens whose logits, averaged over heads, are the masks."""
 
-    is_causal = False
-
     def __init__(self, config: SegVitConfig) -> None:
-        super().__init__()
-        self.config = config
-        self.num_heads = config.decoder_num_attention_heads
+        super().__init__(config, num_heads=config.decoder_num_attention_heads, dropout=config.decoder_dropout)
         self.query = nn.Linear(config.decoder_hidden_size, config.decoder_hidden_size)
         self.key = nn.Linear(config.decoder_hidden_size, config.decoder_hidden_size)
         self.value = nn.Linear(config.decoder_hidden_size, config.decoder_hidden_size)
@@ -39,23 +34,18 @@ class SegVitMaskAttention(nn.Module):
     def forward(
         self, queries: torch.Tensor, tokens: torch.Tensor, return_masks: bool
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """Args:
+        """Attends, and shows where to.
+
+        Args:
             queries: (batch, num_labels, hidden_size).
             tokens: (batch, num_tokens, hidden_size).
+            return_masks: Whether mask logits are wanted.
 
         Returns:
             Updated queries, and mask logits (batch, num_labels, num_tokens) when they are asked for.
         """
         query, key, value = self.query(queries), self.key(tokens), self.value(tokens)
-        output, _ = attend(
-            self,
-            self.config,
-            query,
-            key,
-            value,
-            num_heads=self.num_heads,
-            dropout=self.config.decoder_dropout,
-        )
+        output, _ = self.attend(query, key, value)
         masks = None
         if return_masks:
             # The mean over heads of q.k / sqrt(head size) is one product over the full width.
@@ -81,7 +71,7 @@ class SegVitDecoderLayer(GradientCheckpointingLayer):
         else:
             self.cross_attention = MultiHeadAttention(config, hidden_size=width, num_heads=num_heads, dropout=dropout)
         self.norm2 = nn.LayerNorm(width, eps=LAYER_NORM_EPS)
-        self.mlp = FeedForward(
+        self.mlp = Mlp(
             hidden_size=width,
             intermediate_size=config.decoder_intermediate_size or 4 * width,
             hidden_act="relu",
@@ -120,7 +110,9 @@ class SegVitDecoderStage(nn.Module):
     def forward(
         self, queries: torch.Tensor, tokens: torch.Tensor, masks_of: Sequence[int] = ()
     ) -> list[tuple[torch.Tensor, torch.Tensor | None]]:
-        """Args:
+        """Runs the layers.
+
+        Args:
             queries: (batch, num_queries, decoder_hidden_size).
             tokens: (batch, num_tokens, hidden_size of the feature map).
             masks_of: Layers whose mask logits are wanted.
@@ -140,55 +132,71 @@ class SegVitDecoderStage(nn.Module):
 class SegVitAtmDecoder(nn.Module):
     """Attention-to-mask decoder: class queries cascade over feature maps, deepest first; masks add up over stages.
 
-    A single stage over the token pyramid (Shrunk) instead gives every layer's own mask.
+    Over the token pyramid (Shrunk) it has a single stage instead, without an input projection, and gives every layer's
+    own mask.
+
+    Args:
+        config: Gives sizes, the stages and the losses.
+        on_token_pyramid: Whether the one feature map is the token pyramid's.
     """
 
-    def __init__(
-        self, config: SegVitConfig, *, num_stages: int, use_input_projection: bool, output_every_layer: bool = False
-    ) -> None:
+    def __init__(self, config: SegVitConfig, *, on_token_pyramid: bool = False) -> None:
         super().__init__()
         self.config = config
-        self.output_every_layer = output_every_layer
+        self.output_every_layer = on_token_pyramid
         self.class_queries = nn.Embedding(config.num_labels, config.decoder_hidden_size)
         self.stages = nn.ModuleList(
-            SegVitDecoderStage(config, attends_to_masks=True, use_input_projection=use_input_projection)
-            for _ in range(num_stages)
+            SegVitDecoderStage(
+                config,
+                attends_to_masks=True,
+                use_input_projection=config.use_input_projection and not on_token_pyramid,
+            )
+            for _ in range(1 if on_token_pyramid else config.num_decoder_stages)
         )
         self.class_head = nn.Linear(config.decoder_hidden_size, config.num_labels + 1)
 
     def forward(
         self,
-        tokens: Sequence[torch.Tensor],
-        grids: Sequence[Grid],
-        return_auxiliary: bool = False,
-        kept_tokens: torch.Tensor | None = None,
-    ) -> list[tuple[torch.Tensor, torch.Tensor]]:
-        """Args:
-            tokens: Feature maps as (batch, rows * columns, hidden_size), shallow first.
-            grids: Their (rows, columns).
-            return_auxiliary: Whether all outputs are wanted, for the loss, or the prediction only.
-            kept_tokens: Row-major indices of the tokens that `tokens` holds when training on a part of the patches:
-                masks are zero elsewhere (the original's crop_train).
+        feature_maps: Sequence[torch.Tensor],
+        size: tuple[int, int],
+        labels: torch.Tensor | None = None,
+        **_kwargs: Unpack[TransformersKwargs],
+    ) -> DecoderOutput:
+        """As every decoder's, see `segvit_hf.models.decoder`."""
+        predictions = self.predict(feature_maps, return_auxiliary=labels is not None)
+        class_logits, mask_logits = predictions[-1]
+        # Scores are made at `mask_size` pixels on the shorter side; a square grid gives a square, as in the original.
+        shorter = min(mask_logits.shape[-2:])
+        mask_size = [round(self.config.mask_side * side / shorter) for side in mask_logits.shape[-2:]]
+        scores = semantic_inference(class_logits, resize_bilinear(mask_logits, mask_size))
+        return DecoderOutput(
+            logits=resize_bilinear(scores, size),
+            losses=None if labels is None else segvit_losses(self.config, predictions, labels),
+        )
+
+    def predict(self, feature_maps: Sequence[torch.Tensor], return_auxiliary: bool = False) -> list[Prediction]:
+        """Classes and masks of the stages, or of the layers of a single stage over the token pyramid.
+
+        Args:
+            feature_maps: (batch, hidden_size, rows, columns) each, shallow first.
+            return_auxiliary: Whether all predictions are wanted, for the loss, or the last one only.
 
         Returns:
-            Class logits (batch, num_labels, num_labels + 1) and mask logits (batch, num_labels, rows, columns) of
-            every output, the prediction last.
+            Class logits (batch, num_labels, num_labels + 1) and mask logits (batch, num_labels, rows, columns).
         """
-        num_stages, last_layer = len(self.stages), self.config.decoder_num_layers - 1
-        stage_inputs = list(zip(tokens, grids, strict=True))[:num_stages][::-1]
-        final_grid = stage_inputs[-1][1]
+        stage_inputs = feature_maps[: len(self.stages)][::-1]
+        last_layer = self.config.decoder_num_layers - 1
         masks_of = range(last_layer + 1) if self.output_every_layer and return_auxiliary else [last_layer]
-        queries = self.class_queries.weight.expand(len(tokens[0]), -1, -1)
+        queries = self.class_queries.weight.expand(len(feature_maps[0]), -1, -1)
         outputs: list[tuple[torch.Tensor, torch.Tensor]] = []
         accumulated: torch.Tensor | None = None
-        for stage, (stage_tokens, grid) in zip(self.stages, stage_inputs, strict=True):
-            layer_outputs = stage(queries, stage_tokens, masks_of)
+        for stage, feature_map in zip(self.stages, stage_inputs, strict=True):
+            layer_outputs = stage(queries, feature_map.flatten(2).transpose(1, 2), masks_of)
             queries = layer_outputs[-1][0]
             for layer_queries, masks in layer_outputs:
                 if masks is None:
                     continue
-                masks = self.masks_on_grid(masks, grid, kept_tokens)
-                masks = F.interpolate(masks, size=final_grid, mode="bilinear", align_corners=False)
+                masks = resize_bilinear(masks.unflatten(2, feature_map.shape[-2:]), stage_inputs[-1].shape[-2:])
                 if not self.output_every_layer:
                     masks = accumulated = masks if accumulated is None else accumulated + masks
                 outputs.append((layer_queries, masks))
@@ -196,19 +204,11 @@ class SegVitAtmDecoder(nn.Module):
             outputs = outputs[-1:]
         return [(self.class_head(layer_queries), masks) for layer_queries, masks in outputs]
 
-    @staticmethod
-    def masks_on_grid(masks: torch.Tensor, grid: Grid, kept_tokens: torch.Tensor | None) -> torch.Tensor:
-        """(batch, num_labels, num_tokens) -> (batch, num_labels, rows, columns)."""
-        if kept_tokens is not None:
-            complete = masks.new_zeros(*masks.shape[:2], grid[0] * grid[1])
-            complete[:, :, kept_tokens] = masks
-            masks = complete
-        return masks.unflatten(2, grid)
-
 
 class SegVitShrunkDecoder(nn.Module):
-    """Query-based up-sampling before attention-to-mask: one learned query per patch of `mask_size` reads the feature
-    maps, shallow to deep, and so restores the grid that the Shrunk encoder gave up.
+    """Query-based up-sampling before attention-to-mask: learned queries restore the grid that Shrunk gave up.
+
+    One query per patch of `mask_size` reads the feature maps, shallow to deep.
     """
 
     def __init__(self, config: SegVitConfig) -> None:
@@ -220,79 +220,38 @@ class SegVitShrunkDecoder(nn.Module):
             SegVitDecoderStage(config, attends_to_masks=False, use_input_projection=config.use_input_projection)
             for _ in range(config.num_decoder_stages)
         )
-        self.atm = SegVitAtmDecoder(config, num_stages=1, use_input_projection=False, output_every_layer=True)
+        self.atm = SegVitAtmDecoder(config, on_token_pyramid=True)
 
     def forward(
-        self, tokens: Sequence[torch.Tensor], grids: Sequence[Grid], return_auxiliary: bool = False
-    ) -> list[tuple[torch.Tensor, torch.Tensor]]:
-        """As `SegVitAtmDecoder.forward`, but the masks' grid is that of `mask_size`, whatever the input's size."""
-        queries = self.token_queries.weight.expand(len(tokens[0]), -1, -1)
-        for stage, stage_tokens in zip(self.stages, tokens, strict=False):
-            queries, _ = stage(queries, stage_tokens)[-1]
-        return self.atm([queries], [self.grid], return_auxiliary)
+        self,
+        feature_maps: Sequence[torch.Tensor],
+        size: tuple[int, int],
+        labels: torch.Tensor | None = None,
+        **_kwargs: Unpack[TransformersKwargs],
+    ) -> DecoderOutput:
+        """As every decoder's, see `segvit_hf.models.decoder`."""
+        return self.atm([self.token_pyramid(feature_maps)], size, labels)
 
-
-def class_mask_scores(class_logits: torch.Tensor, mask_logits: torch.Tensor, mask_size: int) -> torch.Tensor:
-    """Scores `sum_q softmax(class logits)[q, c] * sigmoid(mask logits)[q]`, at `mask_size` pixels on the shorter side.
-
-    Args:
-        class_logits: (batch, num_queries, num_labels + 1), the last being no object.
-        mask_logits: (batch, num_queries, rows, columns).
-
-    Returns:
-        (batch, num_labels, height, width); a square grid gives `mask_size` squared, as in the original.
-    """
-    shorter = min(mask_logits.shape[-2:])
-    size = [round(mask_size * side / shorter) for side in mask_logits.shape[-2:]]
-    masks = F.interpolate(mask_logits, size=size, mode="bilinear", align_corners=False).sigmoid()
-    classes = class_logits.softmax(-1)[..., :-1]
-    return torch.einsum("bqc,bqhw->bchw", classes, masks)
+    def token_pyramid(self, feature_maps: Sequence[torch.Tensor]) -> torch.Tensor:
+        """Feature maps -> one map (batch, decoder_hidden_size, rows, columns), whatever the input's size."""
+        queries = self.token_queries.weight.expand(len(feature_maps[0]), -1, -1)
+        for stage, feature_map in zip(self.stages, feature_maps, strict=False):
+            queries, _ = stage(queries, feature_map.flatten(2).transpose(1, 2))[-1]
+        return queries.transpose(1, 2).unflatten(2, self.grid)
 
 
 class SegVitForSemanticSegmentation(SemanticSegmentationModel):
     """SegViT: a plain ViT and the attention-to-mask decoder, or the Shrunk form of both."""
 
     config: SegVitConfig
-    _no_split_modules = ["ViTEmbeddings", "ViTLayer", "SegVitDecoderLayer"]
-
-    def __init__(self, config: SegVitConfig) -> None:
-        super().__init__(config)
-        self.encoder = ViTEncoder(config)
-        self.decoder: SegVitAtmDecoder | SegVitShrunkDecoder
-        if config.use_token_pyramid:
-            self.decoder = SegVitShrunkDecoder(config)
-        else:
-            self.decoder = SegVitAtmDecoder(
-                config, num_stages=config.num_decoder_stages, use_input_projection=config.use_input_projection
-            )
-        self.loss = SegVitLoss(config)
-        self.post_init()
+    decoder_classes = {"atm": SegVitAtmDecoder, "shrunk": SegVitShrunkDecoder}
+    _no_split_modules = ["SegVitDecoderLayer"]
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
         super()._init_weights(module)
-        if isinstance(module, nn.Linear):
-            initialization.trunc_normal_(module.weight, std=self.config.initializer_range)
-        elif isinstance(module, nn.Embedding):  # class and token queries: torch's own default, as in the original
+        if isinstance(module, nn.Embedding):  # class and token queries: torch's own default, as in the original
             initialization.normal_(module.weight)
-
-    def forward_whole(
-        self, pixel_values: torch.Tensor, labels: torch.Tensor | None = None, **kwargs: Unpack[TransformersKwargs]
-    ) -> SemanticSegmentationOutput:
-        encoded = self.encoder(pixel_values, **kwargs)
-        tokens = [feature_map.flatten(2).transpose(1, 2) for feature_map in encoded.feature_maps]
-        grids = [tuple(feature_map.shape[-2:]) for feature_map in encoded.feature_maps]
-        outputs = self.decoder(tokens, grids, return_auxiliary=labels is not None)
-        losses = None if labels is None else self.loss(outputs, labels)
-        class_logits, mask_logits = outputs[-1]
-        scores = class_mask_scores(class_logits, mask_logits, self.config.mask_side)
-        return SemanticSegmentationOutput(
-            loss=None if losses is None else torch.stack(list(losses.values())).sum(),
-            logits=F.interpolate(scores, size=pixel_values.shape[-2:], mode="bilinear", align_corners=False),
-            hidden_states=encoded.hidden_states,
-            attentions=encoded.attentions,
-            losses=losses,
-        )
 
 
 __all__ = ["SegVitForSemanticSegmentation"]

@@ -1,11 +1,11 @@
 """SETR's configuration."""
 
 import math
-from typing import Any
+from typing import Any, Literal
 
 from segvit_hf._compat import strict
-from segvit_hf.encoders.configuration_vit import ViTEncoderConfig
-from segvit_hf.models.sliding_window_config import validated_sliding_window
+from segvit_hf.encoders.configuration_vit import Interpolation, ViTEncoderConfig
+from segvit_hf.models.configuration import SemanticSegmentationConfig
 
 # The layers that the original's configurations read, as shares of the encoder's depth.
 _UPSAMPLING_LAYERS = (10 / 24, 15 / 24, 20 / 24, 1)
@@ -40,12 +40,13 @@ _TYPE_DEFAULTS: dict[str, dict[str, Any]] = {
 
 
 @strict
-class SetrConfig(ViTEncoderConfig):
+class SetrConfig(SemanticSegmentationConfig, ViTEncoderConfig):
     r"""Configuration of [`SetrForSemanticSegmentation`]; the defaults are SETR-PUP with ViT-L at 512x512.
 
     The encoder's fields are those of [`ViTEncoderConfig`]; of these, `encoder_out_indices` defaults to the layers that
     the original reads ((9, 14, 19, 23) of 24 layers, MLA (5, 11, 17, 23)) and `drop_prefix_tokens` to what it does
-    (`True` for MLA, whose layers never see the class token). The decoder's:
+    (`True` for MLA, whose layers never see the class token). Labels and windows are described in
+    [`SemanticSegmentationConfig`]. The decoder's:
 
     Args:
         decoder_type (`"naive"`, `"pup"` or `"mla"`, defaults to `"pup"`):
@@ -77,9 +78,6 @@ class SetrConfig(ViTEncoderConfig):
         auxiliary_loss_weight (`float`, defaults to 0.4): Of every auxiliary head.
         classifier_dropout (`float`, defaults to 0):
             Probability with which a channel in front of a classifier is dropped in training (mmsegmentation).
-        semantic_loss_ignore_index (`int`, defaults to 255): Label of pixels that belong to no class.
-        sliding_window (`dict`, *optional*): `{"crop_size": (height, width), "stride": (height, width)}` in pixels:
-            larger inputs are run in such windows and the logits averaged. `None` runs any input whole.
 
     Example:
     ```python
@@ -90,15 +88,16 @@ class SetrConfig(ViTEncoderConfig):
     """
 
     model_type = "setr"
+    fixed_fields = {"shrink_index": None}
 
     hidden_size: int = 1024
     num_hidden_layers: int = 24
     num_attention_heads: int = 16
     intermediate_size: int = 4096
     drop_prefix_tokens: bool | None = None  # type: ignore[assignment]
-    position_embedding_interpolation: str = "bilinear"
+    position_embedding_interpolation: Interpolation = "bilinear"
 
-    decoder_type: str = "pup"
+    decoder_type: Literal["naive", "pup", "mla"] = "pup"
     decoder_hidden_size: int = 256
     decoder_num_convolutions: int | None = None
     decoder_kernel_size: int | None = None
@@ -115,11 +114,9 @@ class SetrConfig(ViTEncoderConfig):
     auxiliary_classifier_bias: bool | None = None
     auxiliary_loss_weight: float | int = 0.4
     classifier_dropout: float | int = 0.0
-    semantic_loss_ignore_index: int = 255
-    sliding_window: dict[str, Any] | list[Any] | tuple[Any, ...] | None = None
 
     def __post_init__(self, **kwargs: Any) -> None:
-        for name, value in _TYPE_DEFAULTS.get(self.decoder_type, {}).items():
+        for name, value in _TYPE_DEFAULTS[self.decoder_type].items():
             if getattr(self, name) is None:
                 setattr(self, name, value)
         if self.auxiliary_kernel_size is None:
@@ -130,14 +127,11 @@ class SetrConfig(ViTEncoderConfig):
         if self.auxiliary_in_indices is None:
             self.auxiliary_in_indices = list(range(len(self.encoder_out_indices) - (self.decoder_type == "naive")))
         self.auxiliary_in_indices = list(self.auxiliary_in_indices)
-        self.sliding_window = validated_sliding_window(self.sliding_window)
         super().__post_init__(**kwargs)
 
     def validate_architecture(self) -> None:
         """Part of `@strict` validation: fields that contradict each other are an error that names them."""
         super().validate_architecture()
-        if self.decoder_type not in _TYPE_DEFAULTS:
-            raise ValueError(f"decoder_type must be 'naive', 'pup' or 'mla', found {self.decoder_type!r}.")
         num_feature_maps = len(self.encoder_out_indices or [])
         if not all(0 <= index < num_feature_maps for index in self.auxiliary_in_indices or []):
             raise ValueError(

@@ -7,18 +7,21 @@ mmsegmentation (SETRUPHead, MLANeck, SETRMLAHead, FCNHead), which differ by fiel
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import nn
 
-from segvit_hf._compat import TransformersKwargs, Unpack, initialization
-from segvit_hf.encoders.vit import ViTEncoder
-from segvit_hf.layers.convolution import NormalizedConvolution
-from segvit_hf.models.semantic_segmentation import SemanticSegmentationModel, SemanticSegmentationOutput
+from segvit_hf._compat import initialization
+from segvit_hf.layers.convolution import ConvNormAct
+from segvit_hf.layers.resize import resize_bilinear
+from segvit_hf.models.configuration import filled
+from segvit_hf.models.decoder import DecodeHead
+from segvit_hf.models.semantic_segmentation import SemanticSegmentationModel
 from segvit_hf.models.setr.configuration_setr import SetrConfig
-from segvit_hf.models.setr.loss_setr import SetrLoss
+
+DECODER_LOSS = "decode.loss_seg"
+AUXILIARY_LOSS = "aux_{index}.loss_seg"
 
 
 def upsample(feature_map: torch.Tensor, factor: int, align_corners: bool = False) -> torch.Tensor:
@@ -26,7 +29,7 @@ def upsample(feature_map: torch.Tensor, factor: int, align_corners: bool = False
     if factor == 1:
         return feature_map
     size = [factor * side for side in feature_map.shape[-2:]]
-    return F.interpolate(feature_map, size=size, mode="bilinear", align_corners=align_corners)
+    return resize_bilinear(feature_map, size, align_corners=align_corners)
 
 
 def layer_norm_map(norm: nn.Module, feature_map: torch.Tensor) -> torch.Tensor:
@@ -34,13 +37,16 @@ def layer_norm_map(norm: nn.Module, feature_map: torch.Tensor) -> torch.Tensor:
     return norm(feature_map.permute(0, 2, 3, 1)).permute(0, 3, 1, 2).contiguous()
 
 
-class SetrUpsamplingHead(nn.Module):
-    """Naive and progressive upsampling, as decoder and as auxiliary head: layer norm, convolutions that are each followed
-    by an upsampling, and a 1x1 classifier.
+class SetrUpsamplingHead(DecodeHead):
+    """Naive and progressive upsampling: layer norm, convolutions with an upsampling behind each, a 1x1 classifier.
 
     Args:
         config: Gives the widths and the dropout before the classifier.
-        num_convolutions, kernel_size: Number of convolutions and their kernel.
+        in_index: Which feature map is read.
+        loss_name: The original's name of the loss.
+        loss_weight: Factor of the loss.
+        num_convolutions: Number of convolutions.
+        kernel_size: Their kernel.
         upsampling: Factor by which rows and columns grow after each of them.
         classifier_bias: Whether the classifier has a bias.
     """
@@ -49,23 +55,21 @@ class SetrUpsamplingHead(nn.Module):
         self,
         config: SetrConfig,
         *,
-        num_convolutions: int | None,
-        kernel_size: int | None,
-        upsampling: int | None,
-        classifier_bias: bool | None = True,
+        in_index: int,
+        loss_name: str,
+        loss_weight: float = 1.0,
+        num_convolutions: int,
+        kernel_size: int,
+        upsampling: int,
+        classifier_bias: bool = True,
     ) -> None:
-        super().__init__()
-        # The configuration fills what was left open.
-        assert num_convolutions is not None
-        assert kernel_size is not None
-        assert upsampling is not None
-        assert classifier_bias is not None
-        assert config.num_labels is not None
+        super().__init__(config, loss_name=loss_name, loss_weight=loss_weight)
+        self.in_index = in_index
         self.upsampling = upsampling
         width = config.decoder_hidden_size
         self.norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
         self.convolutions = nn.ModuleList(
-            NormalizedConvolution(
+            ConvNormAct(
                 width if index else config.hidden_size,
                 width,
                 kernel_size=kernel_size,
@@ -76,13 +80,43 @@ class SetrUpsamplingHead(nn.Module):
         self.dropout = nn.Dropout2d(config.classifier_dropout)
         self.classifier = nn.Conv2d(width, config.num_labels, kernel_size=1, bias=classifier_bias)
 
-    def forward(self, feature_map: torch.Tensor) -> torch.Tensor:
-        """(batch, hidden_size, rows, columns) -> logits (batch, num_labels, more rows, more columns)."""
-        feature_map = layer_norm_map(self.norm, feature_map)
+    def classify(self, feature_maps: Sequence[torch.Tensor]) -> torch.Tensor:
+        """Maps (batch, hidden_size, rows, columns) -> logits (batch, num_labels, more rows, more columns)."""
+        feature_map = layer_norm_map(self.norm, feature_maps[self.in_index])
         for index, convolution in enumerate(self.convolutions):
             feature_map = convolution(feature_map if index == 0 else upsample(feature_map, self.upsampling))
         # A 1x1 convolution commutes with the last upsampling, and has fewer channels behind it than before it.
         return upsample(self.classifier(self.dropout(feature_map)), self.upsampling)
+
+
+class SetrUpsamplingDecoder(SetrUpsamplingHead):
+    """The naive or progressive decoder of the deepest feature map."""
+
+    def __init__(self, config: SetrConfig) -> None:
+        super().__init__(
+            config,
+            in_index=-1,
+            loss_name=DECODER_LOSS,
+            num_convolutions=filled(config.decoder_num_convolutions),
+            kernel_size=filled(config.decoder_kernel_size),
+            upsampling=filled(config.decoder_upsampling),
+        )
+
+
+class SetrUpsamplingAuxiliaryHead(SetrUpsamplingHead):
+    """The auxiliary head number `index` of a naive or progressive decoder."""
+
+    def __init__(self, config: SetrConfig, index: int) -> None:
+        super().__init__(
+            config,
+            in_index=filled(config.auxiliary_in_indices)[index],
+            loss_name=AUXILIARY_LOSS.format(index=index),
+            loss_weight=config.auxiliary_loss_weight,
+            num_convolutions=config.auxiliary_num_convolutions,
+            kernel_size=filled(config.auxiliary_kernel_size),
+            upsampling=filled(config.auxiliary_upsampling),
+            classifier_bias=filled(config.auxiliary_classifier_bias),
+        )
 
 
 class SetrMlaAggregation(nn.Module):
@@ -96,15 +130,17 @@ class SetrMlaAggregation(nn.Module):
             nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps) for _ in range(num_levels)
         )
         self.projections = nn.ModuleList(
-            NormalizedConvolution(config.hidden_size, width, kernel_size=1, bias=False) for _ in range(num_levels)
+            ConvNormAct(config.hidden_size, width, kernel_size=1, bias=False) for _ in range(num_levels)
         )
         # In the order of the outputs, unlike the two above, which are in that of the inputs.
         self.convolutions = nn.ModuleList(
-            NormalizedConvolution(width, width, kernel_size=3, bias=False) for _ in range(num_levels)
+            ConvNormAct(width, width, kernel_size=3, bias=False) for _ in range(num_levels)
         )
 
     def forward(self, feature_maps: Sequence[torch.Tensor]) -> list[torch.Tensor]:
-        """Args:
+        """Adds deeper levels to shallower ones.
+
+        Args:
             feature_maps: (batch, hidden_size, rows, columns) each, shallow first.
 
         Returns:
@@ -120,28 +156,23 @@ class SetrMlaAggregation(nn.Module):
         return [convolution(aggregated) for convolution, aggregated in zip(self.convolutions, sums, strict=True)]
 
 
-class SetrMlaDecoder(nn.Module):
+class SetrMlaDecoder(DecodeHead):
     """Convolutions and one upsampling per aggregated map, then a classifier over all of them."""
 
     def __init__(self, config: SetrConfig) -> None:
-        super().__init__()
-        # The configuration fills what was left open.
-        assert config.decoder_num_convolutions is not None
-        assert config.decoder_kernel_size is not None
-        assert config.decoder_upsampling is not None
-        assert config.num_labels is not None
-        self.upsampling, self.align_corners = config.decoder_upsampling, config.mla_align_corners
-        num_levels, width = len(config.encoder_out_indices or []), config.mla_head_hidden_size
+        super().__init__(config, loss_name=DECODER_LOSS)
+        self.upsampling, self.align_corners = filled(config.decoder_upsampling), config.mla_align_corners
+        num_levels, width = len(filled(config.encoder_out_indices)), config.mla_head_hidden_size
         self.levels = nn.ModuleList(
             nn.Sequential(
                 *(
-                    NormalizedConvolution(
+                    ConvNormAct(
                         width if index else config.decoder_hidden_size,
                         width,
-                        kernel_size=config.decoder_kernel_size,
+                        kernel_size=filled(config.decoder_kernel_size),
                         bias=False,
                     )
-                    for index in range(config.decoder_num_convolutions)
+                    for index in range(filled(config.decoder_num_convolutions))
                 )
             )
             for _ in range(num_levels)
@@ -150,69 +181,61 @@ class SetrMlaDecoder(nn.Module):
         kernel_size = config.mla_classifier_kernel_size
         self.classifier = nn.Conv2d(num_levels * width, config.num_labels, kernel_size, padding=kernel_size // 2)
 
-    def forward(self, aggregated: Sequence[torch.Tensor]) -> torch.Tensor:
+    def classify(self, feature_maps: Sequence[torch.Tensor]) -> torch.Tensor:
         """Aggregated maps (batch, decoder_hidden_size, rows, columns) -> logits of `decoder_upsampling` times that."""
         levels = [
             upsample(level(feature_map), self.upsampling, self.align_corners)
-            for level, feature_map in zip(self.levels, aggregated, strict=True)
+            for level, feature_map in zip(self.levels, feature_maps, strict=True)
         ]
         return self.classifier(self.dropout(torch.cat(levels, dim=1)))
 
 
-class SetrMlaAuxiliaryHead(nn.Module):
-    """A classifier of one aggregated map."""
+class SetrMlaAuxiliaryHead(DecodeHead):
+    """The auxiliary head number `index` of MLA: a classifier of one aggregated map."""
 
-    def __init__(self, config: SetrConfig) -> None:
-        super().__init__()
-        assert config.num_labels is not None
-        assert config.auxiliary_classifier_bias is not None
-        self.dropout = nn.Dropout2d(config.classifier_dropout)
-        self.classifier = nn.Conv2d(
-            config.decoder_hidden_size, config.num_labels, kernel_size=1, bias=config.auxiliary_classifier_bias
+    def __init__(self, config: SetrConfig, index: int) -> None:
+        super().__init__(
+            config, loss_name=AUXILIARY_LOSS.format(index=index), loss_weight=config.auxiliary_loss_weight
         )
+        self.in_index = filled(config.auxiliary_in_indices)[index]
+        self.dropout = nn.Dropout2d(config.classifier_dropout)
+        bias = filled(config.auxiliary_classifier_bias)
+        self.classifier = nn.Conv2d(config.decoder_hidden_size, config.num_labels, kernel_size=1, bias=bias)
 
-    def forward(self, aggregated: torch.Tensor) -> torch.Tensor:
-        """(batch, decoder_hidden_size, rows, columns) -> logits of the same rows and columns."""
-        return self.classifier(self.dropout(aggregated))
+    def classify(self, feature_maps: Sequence[torch.Tensor]) -> torch.Tensor:
+        """Aggregated maps (batch, decoder_hidden_size, rows, columns) -> logits of the same rows and columns."""
+        return self.classifier(self.dropout(feature_maps[self.in_index]))
 
 
 class SetrForSemanticSegmentation(SemanticSegmentationModel):
     """SETR: a plain ViT, one of three convolutional decoders, and auxiliary heads for the training loss."""
 
     config: SetrConfig
-    _no_split_modules = ["ViTEmbeddings", "ViTLayer", "SetrUpsamplingHead", "SetrMlaAggregation", "SetrMlaDecoder"]
+    decoder_classes = {"naive": SetrUpsamplingDecoder, "pup": SetrUpsamplingDecoder, "mla": SetrMlaDecoder}
+    _no_split_modules = [
+        "SetrUpsamplingDecoder",
+        "SetrUpsamplingAuxiliaryHead",
+        "SetrMlaAggregation",
+        "SetrMlaDecoder",
+    ]
 
-    def __init__(self, config: SetrConfig) -> None:
-        super().__init__(config)
-        self.encoder = ViTEncoder(config)
-        self.decoder: nn.Module
-        if config.decoder_type == "mla":
+    def build_decoder(self, config: SetrConfig) -> None:
+        """Makes the decoder, the auxiliary heads, and for MLA the aggregation that all of them read."""
+        is_mla = config.decoder_type == "mla"
+        if is_mla:
             self.aggregation = SetrMlaAggregation(config)
-            self.decoder = SetrMlaDecoder(config)
-        else:
-            self.decoder = SetrUpsamplingHead(
-                config,
-                num_convolutions=config.decoder_num_convolutions,
-                kernel_size=config.decoder_kernel_size,
-                upsampling=config.decoder_upsampling,
-            )
-        self.auxiliary_heads = nn.ModuleList(
-            self._build_auxiliary_head(config) for _ in config.auxiliary_in_indices or []
-        )
-        self.loss = SetrLoss(config)
-        self.post_init()
+        super().build_decoder(config)
+        auxiliary_class = SetrMlaAuxiliaryHead if is_mla else SetrUpsamplingAuxiliaryHead
+        num_auxiliary_heads = len(filled(config.auxiliary_in_indices))
+        self.auxiliary_heads = nn.ModuleList(auxiliary_class(config, i) for i in range(num_auxiliary_heads))
 
-    @staticmethod
-    def _build_auxiliary_head(config: SetrConfig) -> nn.Module:
-        if config.decoder_type == "mla":
-            return SetrMlaAuxiliaryHead(config)
-        return SetrUpsamplingHead(
-            config,
-            num_convolutions=config.auxiliary_num_convolutions,
-            kernel_size=config.auxiliary_kernel_size,
-            upsampling=config.auxiliary_upsampling,
-            classifier_bias=config.auxiliary_classifier_bias,
-        )
+    def neck(self, feature_maps: tuple[torch.Tensor, ...]) -> Sequence[torch.Tensor]:
+        """MLA's decoders read aggregated maps."""
+        return self.aggregation(feature_maps) if self.config.decoder_type == "mla" else feature_maps
+
+    def auxiliary_decoders(self) -> Iterable[nn.Module]:
+        """One for every entry of `config.auxiliary_in_indices`."""
+        return self.auxiliary_heads
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
@@ -223,36 +246,6 @@ class SetrForSemanticSegmentation(SemanticSegmentationModel):
             if module.bias is not None:
                 bound = 1 / math.sqrt(module.weight[0].numel())
                 initialization.uniform_(module.bias, -bound, bound)
-
-    def forward_whole(
-        self, pixel_values: torch.Tensor, labels: torch.Tensor | None = None, **kwargs: Unpack[TransformersKwargs]
-    ) -> SemanticSegmentationOutput:
-        encoded = self.encoder(pixel_values, **kwargs)
-        feature_maps, size = encoded.feature_maps, pixel_values.shape[-2:]
-        if self.config.decoder_type == "mla":
-            feature_maps = self.aggregation(feature_maps)
-            logits = self.resize(self.decoder(feature_maps), size)
-        else:
-            logits = self.resize(self.decoder(feature_maps[-1]), size)
-        losses = None
-        if labels is not None:
-            auxiliary_logits = [
-                self.resize(head(feature_maps[index]), size)
-                for head, index in zip(self.auxiliary_heads, self.config.auxiliary_in_indices or [], strict=True)
-            ]
-            losses = self.loss(logits, auxiliary_logits, labels)
-        return SemanticSegmentationOutput(
-            loss=None if losses is None else torch.stack(list(losses.values())).sum(),
-            logits=logits,
-            hidden_states=encoded.hidden_states,
-            attentions=encoded.attentions,
-            losses=losses,
-        )
-
-    @staticmethod
-    def resize(logits: torch.Tensor, size: torch.Size) -> torch.Tensor:
-        """(batch, num_labels, rows, columns) -> (batch, num_labels, *size)."""
-        return F.interpolate(logits, size=size, mode="bilinear", align_corners=False)
 
 
 __all__ = ["SetrForSemanticSegmentation"]

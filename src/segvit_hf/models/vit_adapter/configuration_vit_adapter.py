@@ -1,19 +1,21 @@
 """ViT-Adapter's configuration."""
 
 from itertools import pairwise
-from typing import Any
+from typing import Any, Literal
 
 from segvit_hf._compat import BackboneConfigMixin, strict
-from segvit_hf.encoders.configuration_vit_adapter import NUM_FEATURE_MAPS, VitAdapterEncoderConfig
-from segvit_hf.models.sliding_window_config import validated_sliding_window
+from segvit_hf.encoders.configuration_vit_adapter import NUM_FEATURE_MAPS, ViTAdapterEncoderConfig
+from segvit_hf.models.configuration import SemanticSegmentationConfig
 
 
 @strict
-class VitAdapterConfig(BackboneConfigMixin, VitAdapterEncoderConfig):
-    r"""Configuration of [`VitAdapterForSemanticSegmentation`] and [`VitAdapterBackbone`]; the defaults are ViT-Adapter-T
-    with UperNet, whose position embeddings are those of DeiT-T (224x224).
+class VitAdapterConfig(BackboneConfigMixin, SemanticSegmentationConfig, ViTAdapterEncoderConfig):
+    r"""Configuration of [`VitAdapterForSemanticSegmentation`] and [`VitAdapterBackbone`].
 
-    The encoder's fields are those of [`VitAdapterEncoderConfig`]. The decoders':
+    The defaults are ViT-Adapter-T with UperNet, whose position embeddings are those of DeiT-T (224x224).
+
+    The encoder's fields are those of [`ViTAdapterEncoderConfig`], labels and windows are described in
+    [`SemanticSegmentationConfig`]. The decoders':
 
     Args:
         decoder_type (`"upernet"` or `"mask2former"`, defaults to `"upernet"`): Which decoder reads the feature maps.
@@ -37,9 +39,6 @@ class VitAdapterConfig(BackboneConfigMixin, VitAdapterEncoderConfig):
         num_points, oversample_ratio, importance_sample_ratio:
             Mask2Former: points per mask at which the loss is taken (12544), the surplus of candidates among which
             uncertain ones are chosen (3.0), and the share that is chosen so (0.75).
-        semantic_loss_ignore_index (`int`, defaults to 255): Label of pixels that belong to no class.
-        sliding_window (`dict`, *optional*): `{"crop_size": (height, width), "stride": (height, width)}` in pixels:
-            larger inputs are run in such windows and the scores averaged. `None` runs any input whole.
         out_features, out_indices: Of the backbone: among `"stem"` (the spatial prior's map at stride 4) and
             `"stage1"` to `"stage4"` (the feature maps), or 0 to 4; the four feature maps by default.
 
@@ -59,7 +58,7 @@ class VitAdapterConfig(BackboneConfigMixin, VitAdapterEncoderConfig):
     intermediate_size: int = 768
     drop_path_rate: float | int = 0.1
 
-    decoder_type: str = "upernet"
+    decoder_type: Literal["upernet", "mask2former"] = "upernet"
     decoder_hidden_size: int = 512
     decoder_dropout: float | int = 0.1
     pool_scales: list[int] | tuple[int, ...] = (1, 2, 3, 6)
@@ -84,14 +83,11 @@ class VitAdapterConfig(BackboneConfigMixin, VitAdapterEncoderConfig):
     num_points: int = 12544
     oversample_ratio: float | int = 3.0
     importance_sample_ratio: float | int = 0.75
-    semantic_loss_ignore_index: int = 255
-    sliding_window: dict[str, Any] | list[Any] | tuple[Any, ...] | None = None
     _out_features: list[str] | None = None
     _out_indices: list[int] | None = None
 
     def __post_init__(self, **kwargs: Any) -> None:
         self.pool_scales = list(self.pool_scales)
-        self.sliding_window = validated_sliding_window(self.sliding_window)
         self.stage_names = ["stem", *(f"stage{index + 1}" for index in range(NUM_FEATURE_MAPS))]
         # All four feature maps unless the caller names some; naming neither explicitly (None) is transformers' way to
         # ask for the last one.
@@ -110,8 +106,6 @@ class VitAdapterConfig(BackboneConfigMixin, VitAdapterEncoderConfig):
     def validate_architecture(self) -> None:
         """Part of `@strict` validation: fields that contradict each other are an error that names them."""
         super().validate_architecture()
-        if self.decoder_type not in ("upernet", "mask2former"):
-            raise ValueError(f"decoder_type must be 'upernet' or 'mask2former', found {self.decoder_type!r}.")
         if not 0 <= self.auxiliary_map_index < NUM_FEATURE_MAPS:
             raise ValueError(
                 f"auxiliary_map_index must lie between 0 and {NUM_FEATURE_MAPS - 1}, found {self.auxiliary_map_index}."

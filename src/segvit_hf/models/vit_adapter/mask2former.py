@@ -9,39 +9,40 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from segvit_hf._compat import GradientCheckpointingLayer
-from segvit_hf.encoders.vit import FeedForward
-from segvit_hf.layers.attention import MultiHeadAttention, attend
+from segvit_hf._compat import GradientCheckpointingLayer, TransformersKwargs, Unpack
+from segvit_hf.encoders.configuration_vit_adapter import SIZE_DIVISOR
+from segvit_hf.layers.attention import Attention
+from segvit_hf.layers.mlp import Mlp
+from segvit_hf.layers.resize import Grid, pad_to_multiple, resize_bilinear, resize_padded
+from segvit_hf.models.decoder import LAYER_NORM_EPS, DecoderOutput
+from segvit_hf.models.mask_classification import semantic_inference
 from segvit_hf.models.vit_adapter.configuration_vit_adapter import VitAdapterConfig
-from segvit_hf.models.vit_adapter.pixel_decoder import (
-    LAYER_NORM_EPS,
-    NUM_LEVELS,
-    PixelDecoder,
-    sine_position_embeddings,
-)
-
-Grid = tuple[int, int]
-Prediction = tuple[torch.Tensor, torch.Tensor]
+from segvit_hf.models.vit_adapter.loss_mask2former import Mask2FormerLoss, Prediction
+from segvit_hf.models.vit_adapter.pixel_decoder import NUM_LEVELS, PixelDecoder, sine_position_embeddings
 
 
-class PositionalAttention(MultiHeadAttention):
+class Mask2FormerAttention(Attention):
     """Multi-head attention whose queries, keys and values are different tensors, through one fused projection."""
 
     def __init__(self, config: VitAdapterConfig) -> None:
-        super().__init__(
-            config, hidden_size=config.decoder_hidden_size, num_heads=config.decoder_num_attention_heads, dropout=0.0
-        )
+        super().__init__(config, num_heads=config.decoder_num_attention_heads)
+        width = config.decoder_hidden_size
+        self.qkv = nn.Linear(width, 3 * width)
+        self.proj = nn.Linear(width, width)
 
-    def forward(  # type: ignore[override]
+    def forward(
         self,
         queries: torch.Tensor,
         keys: torch.Tensor,
         values: torch.Tensor,
         attention_mask: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        """Args:
+        """Attends where the mask lets it.
+
+        Args:
             queries: (batch, num_queries, hidden_size).
-            keys, values: (batch, num_keys, hidden_size).
+            keys: (batch, num_keys, hidden_size).
+            values: (batch, num_keys, hidden_size).
             attention_mask: Added to the logits, (batch, 1, num_queries, num_keys).
 
         Returns:
@@ -53,17 +54,7 @@ class PositionalAttention(MultiHeadAttention):
                 (queries, keys, values), self.qkv.weight.chunk(3), self.qkv.bias.chunk(3), strict=True
             )
         )
-        output, _ = attend(
-            self,
-            self.config,
-            query,
-            key,
-            value,
-            num_heads=self.num_heads,
-            dropout=self.dropout,
-            attention_mask=attention_mask,
-        )
-        return self.proj(output)
+        return self.proj(self.attend(query, key, value, attention_mask)[0])
 
 
 class MaskedAttentionLayer(GradientCheckpointingLayer):
@@ -72,11 +63,11 @@ class MaskedAttentionLayer(GradientCheckpointingLayer):
     def __init__(self, config: VitAdapterConfig) -> None:
         super().__init__()
         width = config.decoder_hidden_size
-        self.cross_attention = PositionalAttention(config)
+        self.cross_attention = Mask2FormerAttention(config)
         self.norm1 = nn.LayerNorm(width, eps=LAYER_NORM_EPS)
-        self.self_attention = PositionalAttention(config)
+        self.self_attention = Mask2FormerAttention(config)
         self.norm2 = nn.LayerNorm(width, eps=LAYER_NORM_EPS)
-        self.mlp = FeedForward(
+        self.mlp = Mlp(
             hidden_size=width, intermediate_size=config.decoder_intermediate_size, hidden_act="relu", dropout=0.0
         )
         self.norm3 = nn.LayerNorm(width, eps=LAYER_NORM_EPS)
@@ -89,7 +80,9 @@ class MaskedAttentionLayer(GradientCheckpointingLayer):
         memory_positions: torch.Tensor,
         attention_mask: torch.Tensor,
     ) -> torch.Tensor:
-        """Args:
+        """Reads the memory, exchanges among queries, and feeds forward.
+
+        Args:
             queries: (batch, num_queries, hidden_size).
             query_positions: (1, num_queries, hidden_size).
             memory: (batch, num_tokens, hidden_size).
@@ -111,6 +104,7 @@ class Mask2FormerDecoder(nn.Module):
 
     def __init__(self, config: VitAdapterConfig) -> None:
         super().__init__()
+        self.config = config
         width = config.decoder_hidden_size
         self.pixel_decoder = PixelDecoder(config)
         self.query_features = nn.Embedding(config.num_queries, width)
@@ -126,9 +120,29 @@ class Mask2FormerDecoder(nn.Module):
                 nn.Linear(width, config.mask_feature_size or width),
             ]
         )
+        self.loss = Mask2FormerLoss(config)
 
-    def forward(self, feature_maps: Sequence[torch.Tensor], return_auxiliary: bool = False) -> list[Prediction]:
-        """Args:
+    def forward(
+        self,
+        feature_maps: Sequence[torch.Tensor],
+        size: tuple[int, int],
+        labels: torch.Tensor | None = None,
+        **_kwargs: Unpack[TransformersKwargs],
+    ) -> DecoderOutput:
+        """As every decoder's, see `segvit_hf.models.decoder`."""
+        predictions = self.predict(feature_maps, return_auxiliary=labels is not None)
+        losses = None
+        if labels is not None:
+            # Masks are predicted for the padded input, so the labels are padded too.
+            ignore_index = self.config.semantic_loss_ignore_index
+            losses = self.loss(predictions, pad_to_multiple(labels, SIZE_DIVISOR, value=ignore_index))
+        scores = semantic_inference(*predictions[-1])
+        return DecoderOutput(logits=resize_padded(scores, size, SIZE_DIVISOR), losses=losses)
+
+    def predict(self, feature_maps: Sequence[torch.Tensor], return_auxiliary: bool = False) -> list[Prediction]:
+        """Classes and masks of all queries.
+
+        Args:
             feature_maps: Four maps (batch, hidden_size, rows, columns), finest first.
             return_auxiliary: Whether all predictions are wanted, for the loss, or the last one only.
 
@@ -182,19 +196,10 @@ def attention_mask_from(mask_logits: torch.Tensor, grid: Grid) -> torch.Tensor:
     Returns:
         (batch, 1, num_queries, num_tokens): 0 or minus infinity, in the dtype that was given.
     """
-    resized = F.interpolate(mask_logits, size=grid, mode="bilinear", align_corners=False).flatten(2)
+    resized = resize_bilinear(mask_logits, grid).flatten(2)
     hidden = resized < 0
     hidden = hidden & ~hidden.all(-1, keepdim=True)
     return torch.zeros_like(resized).masked_fill(hidden, float("-inf"))[:, None]
 
 
-def semantic_scores(class_logits: torch.Tensor, mask_logits: torch.Tensor) -> torch.Tensor:
-    """Scores `sum_q softmax(class logits)[q, c] * sigmoid(mask logits)[q]`.
-
-    Returns:
-        (batch, num_labels, rows, columns).
-    """
-    return torch.einsum("bqc,bqhw->bchw", class_logits.softmax(-1)[..., :-1], mask_logits.sigmoid())
-
-
-__all__ = ["Mask2FormerDecoder", "Prediction", "semantic_scores"]
+__all__ = ["Mask2FormerDecoder"]

@@ -11,24 +11,28 @@ from torch import nn
 
 from segvit_hf._compat import GradientCheckpointingLayer
 from segvit_hf.encoders.configuration_vit_adapter import NUM_FEATURE_MAPS
-from segvit_hf.encoders.vit import FeedForward
-from segvit_hf.layers.convolution import NormalizedConvolution
+from segvit_hf.layers.convolution import ConvNormAct
 from segvit_hf.layers.deformable_attention import (
     MultiScaleDeformableAttention,
     SamplingGeometry,
     sampling_geometry,
 )
+from segvit_hf.layers.mlp import Mlp
+from segvit_hf.layers.resize import Grid, resize_bilinear
+from segvit_hf.models.decoder import LAYER_NORM_EPS
 from segvit_hf.models.vit_adapter.configuration_vit_adapter import VitAdapterConfig
-from segvit_hf.models.vit_adapter.upernet import resize_like
 
-Grid = tuple[int, int]
 NUM_LEVELS = NUM_FEATURE_MAPS - 1
-LAYER_NORM_EPS = 1e-5  # of the decoder; the encoder's is a field of the configuration
 NUM_GROUPS = 32  # of group normalization
 
 
 def sine_position_embeddings(grid: Grid, hidden_size: int, device: torch.device) -> torch.Tensor:
     """DETR's normalized sine and cosine embeddings.
+
+    Args:
+        grid: Rows and columns.
+        hidden_size: Channels, a multiple of 4.
+        device: Where they are made.
 
     Returns:
         (rows * columns, hidden_size) float32: the vertical position in the first half, the horizontal in the second.
@@ -60,7 +64,7 @@ class PixelDecoderLayer(GradientCheckpointingLayer):
             num_points=config.pixel_decoder_num_points,
         )
         self.norm1 = nn.LayerNorm(width, eps=LAYER_NORM_EPS)
-        self.mlp = FeedForward(
+        self.mlp = Mlp(
             hidden_size=width, intermediate_size=config.pixel_decoder_intermediate_size, hidden_act="relu", dropout=0.0
         )
         self.norm2 = nn.LayerNorm(width, eps=LAYER_NORM_EPS)
@@ -78,17 +82,18 @@ class PixelDecoder(nn.Module):
         super().__init__()
         size, width = config.hidden_size, config.decoder_hidden_size
         self.input_convolutions = nn.ModuleList(
-            NormalizedConvolution(size, width, num_groups=NUM_GROUPS, bias=True, activation=False)
-            for _ in range(NUM_LEVELS)
+            ConvNormAct(size, width, num_groups=NUM_GROUPS, bias=True, activation=False) for _ in range(NUM_LEVELS)
         )
         self.level_embeddings = nn.Embedding(NUM_LEVELS, width)
         self.layers = nn.ModuleList(PixelDecoderLayer(config) for _ in range(config.pixel_decoder_num_layers))
-        self.lateral_convolution = NormalizedConvolution(size, width, num_groups=NUM_GROUPS, activation=False)
-        self.output_convolution = NormalizedConvolution(width, width, kernel_size=3, num_groups=NUM_GROUPS)
+        self.lateral_convolution = ConvNormAct(size, width, num_groups=NUM_GROUPS, activation=False)
+        self.output_convolution = ConvNormAct(width, width, kernel_size=3, num_groups=NUM_GROUPS)
         self.mask_projection = nn.Conv2d(width, config.mask_feature_size or width, kernel_size=1)
 
     def forward(self, feature_maps: Sequence[torch.Tensor]) -> tuple[torch.Tensor, list[torch.Tensor]]:
-        """Args:
+        """Lets the three coarser maps exchange, and carries the result to the finest one.
+
+        Args:
             feature_maps: Four maps (batch, hidden_size, rows, columns), finest first.
 
         Returns:
@@ -116,7 +121,8 @@ class PixelDecoder(nn.Module):
             for part, grid in zip(tokens.split([rows * columns for rows, columns in grids], dim=1), grids, strict=True)
         ]
         lateral = self.lateral_convolution(finest)
-        return self.mask_projection(self.output_convolution(lateral + resize_like(memories[-1], lateral))), memories
+        merged = lateral + resize_bilinear(memories[-1], lateral.shape[-2:])
+        return self.mask_projection(self.output_convolution(merged)), memories
 
 
-__all__ = ["LAYER_NORM_EPS", "PixelDecoder", "sine_position_embeddings"]
+__all__ = ["PixelDecoder", "sine_position_embeddings"]

@@ -1,7 +1,6 @@
-"""ViT-Adapter's training losses: pixel-wise cross entropy (UperNet) and Mask2Former's loss on matched masks.
+"""Mask2Former's training loss on masks that are matched to the classes of an image.
 
-Follow EncoderDecoder of mmsegmentation with the CrossEntropyLoss of https://github.com/czczup/ViT-Adapter, and its
-Mask2FormerHead with MaskHungarianAssigner.
+Follows Mask2FormerHead with MaskHungarianAssigner of https://github.com/czczup/ViT-Adapter (segmentation code).
 """
 
 from collections.abc import Iterator, Sequence
@@ -12,42 +11,12 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from segvit_hf.models.labels import class_pixels, cross_entropy_over_all_pixels
-from segvit_hf.models.mask_loss import classes_present, dice_loss, mean_mask_count
+from segvit_hf.models.losses import average_num_masks, classes_present, dice_loss
 from segvit_hf.models.vit_adapter.configuration_vit_adapter import VitAdapterConfig
-from segvit_hf.models.vit_adapter.mask2former import Prediction
 
-
-class UperNetLoss(nn.Module):
-    """Cross entropy of the decoder and of the auxiliary head.
-
-    Each is summed over the pixels that have a class and divided by the number of ALL pixels, ignored ones included.
-    """
-
-    def __init__(self, config: VitAdapterConfig) -> None:
-        super().__init__()
-        self.config = config
-
-    def forward(
-        self, logits: torch.Tensor, auxiliary_logits: torch.Tensor | None, labels: torch.Tensor
-    ) -> dict[str, torch.Tensor]:
-        """Args:
-            logits, auxiliary_logits: (batch, num_labels, height, width).
-            labels: (batch, height, width), int64.
-
-        Returns:
-            The weighted parts `decode.loss_ce` and, with an auxiliary head, `aux.loss_ce`.
-
-        Raises:
-            ValueError: `labels` holds an id that is neither a class nor the ignore index.
-        """
-        ignore_index = self.config.semantic_loss_ignore_index
-        class_pixels(labels, self.config.num_labels, ignore_index)
-        losses = {"decode.loss_ce": cross_entropy_over_all_pixels(logits, labels, ignore_index)}
-        if auxiliary_logits is not None:
-            auxiliary_loss = cross_entropy_over_all_pixels(auxiliary_logits, labels, ignore_index)
-            losses["aux.loss_ce"] = self.config.auxiliary_loss_weight * auxiliary_loss
-        return losses
+# Class logits (batch, num_queries, num_labels + 1), the last being no object, and mask logits (batch, num_queries,
+# rows, columns).
+Prediction = tuple[torch.Tensor, torch.Tensor]
 
 
 @dataclass(frozen=True)
@@ -97,17 +66,15 @@ class Mask2FormerLoss(nn.Module):
         self.config = config
 
     def forward(self, predictions: Sequence[Prediction], labels: torch.Tensor) -> dict[str, torch.Tensor]:
-        """Args:
-            predictions: Class logits (batch, num_queries, num_labels + 1) and mask logits (batch, num_queries, rows,
-                columns), in the decoder's order; the last one is the prediction, all are supervised.
+        """Matches and supervises every prediction.
+
+        Args:
+            predictions: In the decoder's order; the last one is the model's, all are supervised.
             labels: (batch, height, width), int64; ignored pixels are in no mask.
 
         Returns:
             Weighted parts `decode.loss_cls`, `decode.loss_mask` and `decode.loss_dice` of the last prediction, and
             `decode.d0.loss_cls`, ... of the others.
-
-        Raises:
-            ValueError: `labels` holds an id that is neither a class nor the ignore index.
         """
         present = classes_present(labels, self.config.num_labels, self.config.semantic_loss_ignore_index)
         ground_truths = []
@@ -131,6 +98,7 @@ class Mask2FormerLoss(nn.Module):
         Args:
             class_logits: (num_queries, num_labels + 1), float32.
             mask_logits: (num_queries, rows, columns), float32.
+            ground_truth: The masks of the image.
 
         Returns:
             (num_queries, num_masks).
@@ -201,7 +169,7 @@ class Mask2FormerLoss(nn.Module):
         class_weights[-1] = config.no_object_weight
         loss_cls = F.cross_entropy(class_logits.transpose(1, 2), class_targets, class_weights)
         logits, masks = torch.cat(matched_logits)[:, None], torch.cat(matched_masks)
-        num_masks = mean_mask_count(torch.tensor(len(logits), device=logits.device))
+        num_masks = average_num_masks(torch.tensor(len(logits), device=logits.device))
         loss_mask = loss_dice = logits.sum()  # 0 when nothing was matched, still part of the graph
         if len(logits):
             points = self.choose_points(logits)
@@ -215,4 +183,4 @@ class Mask2FormerLoss(nn.Module):
         }
 
 
-__all__ = ["GroundTruth", "Mask2FormerLoss", "UperNetLoss", "sample_points"]
+__all__ = ["GroundTruth", "Mask2FormerLoss", "Prediction", "sample_points"]

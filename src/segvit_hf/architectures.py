@@ -1,0 +1,49 @@
+"""The table of architectures: the classes that the Auto classes and `add_remote_code` have to know."""
+
+from dataclasses import dataclass
+
+from transformers import PreTrainedConfig, PreTrainedModel
+
+from segvit_hf.models.segmenter.image_processing_segmenter import SegmenterImageProcessor, SegmenterImageProcessorPil
+from segvit_hf.models.segmenter.modeling_segmenter import SegmenterForSemanticSegmentation
+from segvit_hf.models.segvit.image_processing_segvit import SegVitImageProcessor, SegVitImageProcessorPil
+from segvit_hf.models.segvit.modeling_segvit import SegVitForSemanticSegmentation
+from segvit_hf.models.setr.image_processing_setr import SetrImageProcessor, SetrImageProcessorPil
+from segvit_hf.models.setr.modeling_setr import SetrForSemanticSegmentation
+from segvit_hf.models.vit_adapter.image_processing_vit_adapter import (
+    VitAdapterImageProcessor,
+    VitAdapterImageProcessorPil,
+)
+from segvit_hf.models.vit_adapter.modeling_vit_adapter import VitAdapterBackbone, VitAdapterForSemanticSegmentation
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """The classes of one architecture; its configuration class is the model's."""
+
+    semantic_segmentation: type[PreTrainedModel]
+    image_processor: type
+    image_processor_pil: type
+    backbone: type[PreTrainedModel] | None = None
+
+    @property
+    def config(self) -> type[PreTrainedConfig]:
+        """The configuration class."""
+        config_class = self.semantic_segmentation.config_class
+        assert config_class is not None  # every model annotates its configuration
+        return config_class
+
+
+ARCHITECTURES = (
+    Architecture(SegVitForSemanticSegmentation, SegVitImageProcessor, SegVitImageProcessorPil),
+    Architecture(SegmenterForSemanticSegmentation, SegmenterImageProcessor, SegmenterImageProcessorPil),
+    Architecture(SetrForSemanticSegmentation, SetrImageProcessor, SetrImageProcessorPil),
+    Architecture(
+        VitAdapterForSemanticSegmentation,
+        VitAdapterImageProcessor,
+        VitAdapterImageProcessorPil,
+        backbone=VitAdapterBackbone,
+    ),
+)
+
+__all__ = ["ARCHITECTURES", "Architecture"]
