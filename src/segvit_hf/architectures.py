@@ -46,4 +46,17 @@ ARCHITECTURES = (
     ),
 )
 
-__all__ = ["ARCHITECTURES", "Architecture"]
+
+def get_architecture(model_type: str) -> Architecture:
+    """The architecture of a model type.
+
+    Raises:
+        ValueError: There is none; lists those that there are.
+    """
+    by_type = {architecture.config.model_type: architecture for architecture in ARCHITECTURES}
+    if model_type not in by_type:
+        raise ValueError(f"model_type: expected one of {', '.join(sorted(by_type))}, found {model_type!r}.")
+    return by_type[model_type]
+
+
+__all__ = ["ARCHITECTURES", "Architecture", "get_architecture"]

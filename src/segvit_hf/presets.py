@@ -22,7 +22,7 @@ import yaml
 from transformers import PreTrainedConfig, PreTrainedModel
 
 from segvit_hf._compat import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
-from segvit_hf.architectures import ARCHITECTURES, Architecture
+from segvit_hf.architectures import ARCHITECTURES, get_architecture
 from segvit_hf.data.label_sets import LabelSet, get_label_set
 
 _DATA_SETS = "data_sets.yaml"
@@ -183,7 +183,7 @@ class Preset:
         if num_labels is None:
             own = self.label_set
             labels = {"id2label": own.id2label, "label2id": own.label2id, "palette": [list(c) for c in own.palette]}
-        return _architecture(self.family).config(**{**self.config, **changes}, **labels)
+        return get_architecture(self.family).config(**{**self.config, **changes}, **labels)
 
     def build_image_processor(self, do_reduce_labels: bool | None = None) -> Any:
         """The image processor (torchvision backend).
@@ -193,7 +193,7 @@ class Preset:
         """
         if do_reduce_labels is None:
             do_reduce_labels = self.label_set.reduce_zero_label
-        return _architecture(self.family).image_processor(**self.image_processor, do_reduce_labels=do_reduce_labels)
+        return get_architecture(self.family).image_processor(**self.image_processor, do_reduce_labels=do_reduce_labels)
 
 
 def list_presets(pattern: str = "*") -> list[str]:
@@ -236,17 +236,13 @@ def create_model(
     """
     preset = get_preset(name)
     source = preset.pretrained_encoder if pretrained_encoder is True else pretrained_encoder
-    model = _architecture(preset.family).semantic_segmentation(preset.build_config(num_labels))
+    model = get_architecture(preset.family).semantic_segmentation(preset.build_config(num_labels))
     if source:
         # Imported where it is needed: it brings timm.
         from segvit_hf.conversion.pretrained_encoders import load_pretrained_encoder
 
         load_pretrained_encoder(model, source)
     return model
-
-
-def _architecture(family: str) -> Architecture:
-    return next(row for row in ARCHITECTURES if row.config.model_type == family)
 
 
 @lru_cache

@@ -9,7 +9,7 @@ import torch
 from huggingface_hub.errors import StrictDataclassError
 from transformers import PreTrainedConfig, PreTrainedModel
 
-import segvit_hf
+from segvit_hf.architectures import Architecture, get_architecture
 from segvit_hf.conversion.errors import ConversionError
 from segvit_hf.conversion.key_mapping import Rule
 from segvit_hf.conversion.reading.recognition import Naming, fits_some
@@ -46,7 +46,7 @@ class Family:
     """One architecture.
 
     Attributes:
-        config_class, model_class, image_processor_class: What a checkpoint becomes.
+        architecture: The classes that a checkpoint becomes.
         read_config: From an original's configuration, the fields of ours; raises `ConversionError` for what is
             missing, unknown or not supported.
         read_image_processor: From an original's configuration, the arguments of the image processor.
@@ -60,9 +60,7 @@ class Family:
         find_configuration: The original's configuration that lies beside a checkpoint file, or `None`.
     """
 
-    config_class: type[PreTrainedConfig]
-    model_class: type[PreTrainedModel]
-    image_processor_class: type[Any]
+    architecture: Architecture
     read_config: Callable[[Original], dict[str, Any]]
     read_image_processor: Callable[[Original], dict[str, Any]]
     names: Mapping[Naming, WeightNames]
@@ -72,6 +70,16 @@ class Family:
     naming_of: Callable[[Original], Naming] = lambda _original: "original"
     read_weights: Callable[[Weights], dict[str, Any]] = lambda _state_dict: {}
     find_configuration: Callable[[Path], dict[str, Any] | None] = lambda _checkpoint_file: None
+
+    @property
+    def config_class(self) -> type[PreTrainedConfig]:
+        """The class of its configuration."""
+        return self.architecture.config
+
+    @property
+    def model_class(self) -> type[PreTrainedModel]:
+        """The class of its model."""
+        return self.architecture.semantic_segmentation
 
     def config_from_original(self, original: Original, state_dict: Weights | None = None) -> PreTrainedConfig:
         """Our configuration, for an original's.
@@ -98,7 +106,7 @@ class Family:
         Raises:
             ConversionError: If a step or a setting of its pipeline is not supported, naming it.
         """
-        return self.image_processor_class(**self.read_image_processor(original))
+        return self.architecture.image_processor(**self.read_image_processor(original))
 
     def rules(self, config: PreTrainedConfig, naming: Naming = "original") -> Sequence[Rule]:
         """Original names to ours, first match wins."""
@@ -116,9 +124,7 @@ class Family:
 # By model type.
 FAMILIES: dict[str, Family] = {
     "segmenter": Family(
-        config_class=segvit_hf.SegmenterConfig,
-        model_class=segvit_hf.SegmenterForSemanticSegmentation,
-        image_processor_class=segvit_hf.SegmenterImageProcessor,
+        architecture=get_architecture("segmenter"),
         read_config=segmenter_configuration.read_config,
         read_image_processor=segmenter_configuration.read_image_processor,
         names={
@@ -133,9 +139,7 @@ FAMILIES: dict[str, Family] = {
         find_configuration=segmenter_configuration.find_variant,
     ),
     "segvit": Family(
-        config_class=segvit_hf.SegVitConfig,
-        model_class=segvit_hf.SegVitForSemanticSegmentation,
-        image_processor_class=segvit_hf.SegVitImageProcessor,
+        architecture=get_architecture("segvit"),
         read_config=segvit_configuration.read_config,
         read_image_processor=segvit_configuration.read_image_processor,
         names={"original": WeightNames(segvit_names.segvit_rules)},
@@ -144,9 +148,7 @@ FAMILIES: dict[str, Family] = {
         count_classes=segvit_names.count_classes,
     ),
     "setr": Family(
-        config_class=segvit_hf.SetrConfig,
-        model_class=segvit_hf.SetrForSemanticSegmentation,
-        image_processor_class=segvit_hf.SetrImageProcessor,
+        architecture=get_architecture("setr"),
         read_config=setr_configuration.read_config,
         read_image_processor=setr_configuration.read_image_processor,
         names={
@@ -159,9 +161,7 @@ FAMILIES: dict[str, Family] = {
         naming_of=setr_configuration.naming_of,
     ),
     "vit_adapter": Family(
-        config_class=segvit_hf.VitAdapterConfig,
-        model_class=segvit_hf.VitAdapterForSemanticSegmentation,
-        image_processor_class=segvit_hf.VitAdapterImageProcessor,
+        architecture=get_architecture("vit_adapter"),
         read_config=vit_adapter_configuration.read_config,
         read_image_processor=vit_adapter_configuration.read_image_processor,
         names={"original": WeightNames(vit_adapter_names.vit_adapter_rules, vit_adapter_names.vit_adapter_transforms)},
