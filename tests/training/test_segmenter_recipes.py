@@ -10,7 +10,7 @@ from transformers import AutoModelForSemanticSegmentation
 
 from segvit_hf.conversion.key_mapping import rename_key
 from segvit_hf.conversion.segmenter.original import RULES, plan_conversion
-from segvit_hf.training.data.sources import load_classes
+from segvit_hf.training.data.sources import load_label_set
 from segvit_hf.training.model_building import build_config, build_image_processor
 from segvit_hf.training.optimization.parameter_groups import (
     build_optimizer,
@@ -29,7 +29,7 @@ DATA_SETS = {"ade20k": (4, 20210), "cityscapes": (2, 2975), "pascal_context": (8
 
 
 def recipe_of(case: str) -> Recipe:
-    return load_recipe(RECIPES / f"segmenter-{case.removeprefix('full-')}.yaml", ["data.root=unused"])
+    return load_recipe(RECIPES / f"segmenter-{case.removeprefix('full-')}.yaml")
 
 
 def variant_of(case: str) -> dict[str, Any]:
@@ -39,7 +39,7 @@ def variant_of(case: str) -> dict[str, Any]:
 @pytest.mark.parametrize("case", CASES)
 def test_the_model_is_the_released_one(case: str) -> None:
     recipe = recipe_of(case)
-    config = build_config(recipe, load_classes(recipe.data).names)
+    config = build_config(recipe, load_label_set(recipe.data))
     released = plan_conversion({}, variant_of(case)).config
     assert {**config.to_dict(), "palette": None} == {**released.to_dict(), "palette": None}
 
@@ -50,8 +50,8 @@ def test_data_and_evaluation_are_the_originals(case: str) -> None:
     data, window = variant["dataset_kwargs"], variant["inference_kwargs"]
     ratio, num_pictures = DATA_SETS[data["dataset"]]
     short = data["image_size"]
-    assert recipe.data.augmentation == dataclasses.replace(
-        recipe.data.augmentation,
+    assert recipe.augmentation == dataclasses.replace(
+        recipe.augmentation,
         size=(ratio * short, short),
         crop_size=(data["crop_size"],) * 2,
         scale_range=(0.5, 2.0),
@@ -59,9 +59,9 @@ def test_data_and_evaluation_are_the_originals(case: str) -> None:
         flip_probability=0.5,
         photometric_distortion=True,
     )
-    classes = load_classes(recipe.data)
-    config = build_config(recipe, classes.names)
-    processor = build_image_processor(recipe, config, classes.reduce_zero_label)
+    classes = load_label_set(recipe.data)
+    config = build_config(recipe, classes)
+    processor = build_image_processor(recipe, config, classes)
     assert processor.do_resize
     assert dict(processor.size) == {"shortest_edge": short, "longest_edge": ratio * short}
     assert processor.minimum_input_short_edge == window["window_size"]
@@ -104,11 +104,9 @@ def test_what_never_decays_is_what_the_original_exempts(case: str) -> None:
 
 
 def test_with_weight_decay_there_are_two_groups() -> None:
-    recipe = load_recipe(
-        RECIPES / "segmenter-seg-t-mask-16-ade20k.yaml", ["data.root=unused", "optimizer.weight_decay=0.01"]
-    )
+    recipe = load_recipe(RECIPES / "segmenter-seg-t-mask-16-ade20k.yaml", ["optimizer.weight_decay=0.01"])
     with torch.device("meta"):
-        model = AutoModelForSemanticSegmentation.from_config(build_config(recipe, load_classes(recipe.data).names))
+        model = AutoModelForSemanticSegmentation.from_config(build_config(recipe, load_label_set(recipe.data)))
     groups = build_parameter_groups(model, recipe.optimizer)
     assert sorted(group["weight_decay"] for group in groups) == [0.0, 0.01]
     (plain,) = [group for group in groups if group["weight_decay"] == 0]
@@ -134,4 +132,4 @@ def test_the_learning_rate_falls_as_the_originals() -> None:
 
 def test_nesterov_needs_momentum() -> None:
     with pytest.raises(RecipeError, match="nesterov: expected a momentum above 0"):
-        load_recipe(RECIPES / "segmenter-seg-t-mask-16-ade20k.yaml", ["data.root=unused", "optimizer.momentum=0"])
+        load_recipe(RECIPES / "segmenter-seg-t-mask-16-ade20k.yaml", ["optimizer.momentum=0"])

@@ -9,7 +9,7 @@ import pytest
 from segvit_hf.conversion.convert import FAMILIES
 from segvit_hf.conversion.key_mapping import rename_key
 from segvit_hf.conversion.released_checkpoints import RELEASED_CHECKPOINTS
-from segvit_hf.training.data.sources import load_classes
+from segvit_hf.training.data.sources import load_label_set
 from segvit_hf.training.model_building import build_config, build_image_processor
 from segvit_hf.training.optimization.parameter_groups import parameter_multipliers
 from segvit_hf.training.recipe import Recipe, load_recipe
@@ -41,7 +41,7 @@ each_recipe = pytest.mark.parametrize("name", ROWS)
 
 
 def load(name: str) -> Recipe:
-    return load_recipe(RECIPES / f"{name}.yaml", ["data.root=unused"])
+    return load_recipe(RECIPES / f"{name}.yaml")
 
 
 def test_every_model_of_the_originals_tables_has_a_recipe() -> None:
@@ -55,10 +55,10 @@ def test_the_model_and_its_evaluation_are_the_released_ones(name: str) -> None:
     stem = row["config"].removeprefix("configs/SETR/").removesuffix(".py")
     (preset,) = [preset for preset in RELEASED_CHECKPOINTS if preset.file_name == f"{stem}.pth"]
     released = FAMILIES["setr"].plan_conversion({}, preset.original)
-    classes = load_classes(recipe.data)
-    config = build_config(recipe, classes.names)
+    classes = load_label_set(recipe.data)
+    config = build_config(recipe, classes)
     assert {**config.to_dict(), "palette": None} == {**released.config.to_dict(), "palette": None}
-    processor = build_image_processor(recipe, config, classes.reduce_zero_label)
+    processor = build_image_processor(recipe, config, classes)
     assert json.loads(processor.to_json_string()) == json.loads(released.image_processor.to_json_string())
 
 
@@ -76,7 +76,7 @@ def test_training_settings_are_the_originals(name: str) -> None:
     assert recipe.batch.effective_size == (16 if row["config"].endswith("bs_16.py") else 8)
     assert recipe.batch.per_device_size == row["samples_per_gpu"]
     steps = {step["type"]: step for step in load_case("setr", manifest).meta["train_pipeline"]}
-    augmentation = recipe.data.augmentation
+    augmentation = recipe.augmentation
     assert augmentation.size == tuple(steps["Resize"]["img_scale"])
     assert augmentation.scale_range == tuple(steps["Resize"]["ratio_range"])
     assert augmentation.crop_size == tuple(steps["RandomCrop"]["crop_size"])

@@ -6,7 +6,7 @@ import pytest
 
 from segvit_hf.conversion.vit_adapter.family import plan_conversion
 from segvit_hf.encoders.configuration_vit import as_pair
-from segvit_hf.training.data.sources import load_classes
+from segvit_hf.training.data.sources import load_label_set
 from segvit_hf.training.model_building import build_config, build_image_processor
 from segvit_hf.training.recipe import Recipe, load_recipe
 from tests.conversion.test_vit_adapter_conversion import PRESETS, manifest_of
@@ -17,7 +17,7 @@ RECIPES = Path(__file__).parents[2] / "training" / "recipes"
 
 def recipe_of(name: str) -> Recipe:
     path = RECIPES / f"{name}.yaml"
-    return load_recipe(path, ["data.root=unused"] if "layout:" in path.read_text() else [])
+    return load_recipe(path)
 
 
 def test_every_released_row_has_a_recipe() -> None:
@@ -27,8 +27,8 @@ def test_every_released_row_has_a_recipe() -> None:
 @pytest.mark.parametrize("name", PRESETS)
 def test_model_and_image_processor_are_those_of_the_preset(name: str) -> None:
     recipe, plan = recipe_of(name), plan_conversion({}, PRESETS[name].original)
-    classes = load_classes(recipe.data)
-    config = build_config(recipe, classes.names)
+    classes = load_label_set(recipe.data)
+    config = build_config(recipe, classes)
     ignored = {"palette", "encoder_out_indices"}  # recipes leave the latter to the default, compared below
     ours, theirs = (
         {key: value for key, value in c.to_dict().items() if key not in ignored} for c in (config, plan.config)
@@ -38,7 +38,7 @@ def test_model_and_image_processor_are_those_of_the_preset(name: str) -> None:
         fields["mask_feature_size"] = fields["mask_feature_size"] or fields["decoder_hidden_size"]
     assert ours == theirs
     assert config.encoder_out_indices == plan.config.encoder_out_indices
-    processor = build_image_processor(recipe, config, classes.reduce_zero_label)
+    processor = build_image_processor(recipe, config, classes)
     assert processor.to_dict() == plan.image_processor.to_dict()
 
 
@@ -61,5 +61,5 @@ def test_training_is_that_of_the_original(name: str) -> None:
     assert recipe.batch.per_device_size == protocol["samples_per_gpu"]
     assert recipe.runtime.gradient_checkpointing == case.arch["backbone"]["with_cp"]
     assert (recipe.runtime.mixed_precision == "fp16") == (protocol["fp16"] is not None)
-    assert list(recipe.data.augmentation.crop_size) == case.arch["test_cfg"]["crop_size"]
+    assert list(recipe.augmentation.crop_size) == case.arch["test_cfg"]["crop_size"]
     assert (recipe.model.init is not None) == (protocol["load_from"] is not None)
