@@ -16,9 +16,11 @@ from segvit_hf.training.data.sources import load_label_set
 from segvit_hf.training.model_building import build_config, build_image_processor
 from segvit_hf.training.optimization.parameter_groups import build_optimizer
 from segvit_hf.training.recipe import Recipe, load_recipe
+from segvit_hf.training.recipe_files import list_recipes
 from tests.reference import FIXTURES
 
-RECIPES = sorted((Path(__file__).parents[2] / "training" / "recipes").glob("*.yaml"))
+FOLDER = Path(__file__).parents[2] / "training" / "recipes"
+RECIPES = [FOLDER / f"{name}.yaml" for name in list_recipes()]
 ORIGINALS = {
     "segvit-vit-b-ade20k": "full-vit-b-ade20k",
     "segvit-vit-l-ade20k": "full-vit-l-ade20k-640",

@@ -14,6 +14,7 @@ from typing import Any, Literal
 from segvit_hf.data.augmentations import TrainingAugmentation
 from segvit_hf.training.recipe_files import find_recipe, read_based_yaml
 from segvit_hf.training.recipe_parsing import RecipeError, apply_override, set_field
+from segvit_hf.training.recipe_presets import resolve_preset
 from segvit_hf.training.typed_mappings import build_dataclass, plain_values
 
 
@@ -421,7 +422,7 @@ class Recipe:
 
 
 def load_recipe(path: str | Path, overrides: Sequence[str] = (), fields: dict[str, Any] | None = None) -> Recipe:
-    """Reads a recipe.
+    """Reads a recipe: its own values, over those of its `base`, over those of its `preset`.
 
     Args:
         path: YAML file, or the name of a recipe that is shipped with the package.
@@ -433,7 +434,7 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = (), fields: dict[st
             message names the file (or `--set`), the key, what was expected and what was found.
     """
     path = find_recipe(path)
-    values = read_based_yaml(path)
+    values = resolve_preset(read_based_yaml(path), source=str(path))
     for key, value in (fields or {}).items():
         set_field(values, key, value)
     for assignment in overrides:
