@@ -63,5 +63,6 @@ def test_two_steps_and_an_evaluation(scenes: Scenes, environment: dict[str, str]
 
 
 def from_the_folder(modules: dict[str, str]) -> dict[str, str]:
-    """Modules that were found in `training/` instead of where packages are installed."""
-    return {name: path for name, path in modules.items() if Path(path).parent == FOLDER}
+    """Modules other than ours that were found in `training/` instead of where packages are installed."""
+    others = {name: path for name, path in modules.items() if not name.startswith("segvit_hf.")}
+    return {name: path for name, path in others.items() if FOLDER in Path(path).parents}

@@ -66,7 +66,7 @@ def run_recipe(
 
 def resolved_yaml(recipe: Recipe) -> str:
     """A recipe with every value written out, as YAML that `load_recipe` reads."""
-    return yaml.safe_dump(recipe.to_dict(), sort_keys=False)
+    return yaml.safe_dump(recipe.to_dict(), sort_keys=False, default_flow_style=None, width=119)
 
 
 def check_output(output: Path, resume: str | None) -> None:
