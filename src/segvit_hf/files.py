@@ -56,7 +56,7 @@ def _replace(new: Path, target: Path, aside: Path) -> None:
 
 
 def _apply_umask(path: Path) -> None:
-    """The permissions that a plain `open` or `mkdir` gives: safetensors and tempfile make what only its owner reads."""
+    """The permissions that `open` and `mkdir` give: safetensors and tempfile make what only its owner reads."""
     umask = os.umask(0)
     os.umask(umask)
     for entry in [path, *path.rglob("*")] if path.is_dir() else [path]:

@@ -36,12 +36,17 @@ def test_a_failure_leaves_what_was_there(is_folder: bool, tmp_path: Path) -> Non
     else:
         target.write_text("old")
     before = entries(tmp_path)
-    with pytest.raises(RuntimeError, match="disk"), atomic_path(target) as unfinished:
-        if is_folder:
-            unfinished.mkdir()
-        else:
-            unfinished.write_text("half")
-        raise RuntimeError("disk")
+
+    def write_half() -> None:
+        with atomic_path(target) as unfinished:
+            if is_folder:
+                unfinished.mkdir()
+            else:
+                unfinished.write_text("half")
+            raise RuntimeError("disk")
+
+    with pytest.raises(RuntimeError, match="disk"):
+        write_half()
     assert entries(tmp_path) == before
 
 

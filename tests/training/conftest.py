@@ -35,9 +35,8 @@ model:
     sliding_window: {crop_size: [32, 32], stride: [24, 24]}
 image_processor:
   size: {shortest_edge: 32, longest_edge: 128}
-data:
-  workers: 0
-  augmentation: {size: [128, 32], crop_size: [32, 32]}
+data: {workers: 0}
+augmentation: {size: [128, 32], crop_size: [32, 32]}
 batch: {effective_size: 4, per_device_size: 2}
 optimizer:
   name: adamw

@@ -1,42 +1,22 @@
 """Fine-tune a semantic-segmentation model from a recipe.
 
-    accelerate launch training/finetune.py --config training/recipes/segvit-vit-b-ade20k.yaml --data-root DIR
-    python training/finetune.py --config RECIPE --train-images DIR --train-annotations DIR --val-images DIR \
+    segvit-hf train --config segvit-vit-b-ade20k --data-root DIR
+    segvit-hf train --config RECIPE.yaml --train-images DIR --train-annotations DIR --val-images DIR \
         --val-annotations DIR --classes classes.txt --init CONVERTED_MODEL
 
-Writes into the output folder: recipe.yaml (as resolved), log.jsonl, tensorboard/, checkpoints/, best_model/, model/
-and evaluation.json. The Auto classes load best_model and model.
+`accelerate launch training/finetune.py` in a clone, or `accelerate launch -m segvit_hf.training`, take the same words.
 """
 
 import argparse
-import logging
 import sys
 from pathlib import Path
 from typing import Any
 
-import torch
-import yaml
-from accelerate import Accelerator
-from accelerate.utils import DistributedDataParallelKwargs, set_seed
-
-from segvit_hf._compat import disable_progress_bar
-from segvit_hf.training.atomic_files import write_text
 from segvit_hf.training.checkpoints import ResumeError
-from segvit_hf.training.data.sources import (
-    ClassIdPictures,
-    check_label_maps,
-    fingerprint,
-    load_classes,
-    open_training_data,
-    open_validation_data,
-)
-from segvit_hf.training.loop import TrainingJob, train
-from segvit_hf.training.model_building import build_model
-from segvit_hf.training.recipe import Recipe, load_recipe
+from segvit_hf.training.job import resolved_yaml, run_recipe
+from segvit_hf.training.recipe import load_recipe
+from segvit_hf.training.recipe_files import list_recipes
 from segvit_hf.training.recipe_parsing import RecipeError
-from segvit_hf.training.run_log import LOG_FILE, check_tensorboard
-
-logger = logging.getLogger("segvit_hf.training")
 
 # Flag -> the recipe field it sets.
 _FIELDS = {
@@ -56,7 +36,9 @@ _FIELDS = {
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the description and the arguments; every flag is a short form of `--set section.field=value`."""
     parser.description = "Fine-tune a semantic-segmentation model."
-    parser.add_argument("--config", required=True, metavar="RECIPE.yaml", help="the recipe")
+    parser.add_argument("--config", metavar="RECIPE", help="the recipe: a file, or a name that --list shows")
+    parser.add_argument("--list", action="store_true", help="list the recipes that come with the package, and stop")
+    parser.add_argument("--show-recipe", action="store_true", help="print the recipe with every value, and stop")
     parser.add_argument("--output", metavar="DIR", help="output folder (default: outputs/NAME_OF_THE_RECIPE)")
     parser.add_argument("--resume", nargs="?", const="latest", metavar="latest|DIR", help="go on from a checkpoint")
     parser.add_argument(
@@ -66,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
     data = parser.add_argument_group("data")
     data.add_argument("--data-root", metavar="DIR", help="where the recipe's relative paths and its layout start")
-    data.add_argument("--train-images", metavar="DIR", help="folder of training pictures")
+    data.add_argument("--train-images", metavar="DIR", help="folder of training photos")
     data.add_argument("--train-annotations", metavar="DIR", help="folder of their label maps")
     data.add_argument("--val-images", metavar="DIR")
     data.add_argument("--val-annotations", metavar="DIR")
@@ -99,7 +81,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def _positive_integer(text: str) -> int:
     value = int(text)
     if value < 1:
-        raise argparse.ArgumentTypeError(f"expected 1 or more, found {value}")
+        raise argparse.ArgumentTypeError(f"expected 1 or more, found {value}.")
     return value
 
 
@@ -111,7 +93,7 @@ def recipe_fields(arguments: argparse.Namespace) -> dict[str, Any]:
         folders = {name: given[f"{part}_{name}"] for name in ("images", "annotations") if f"{part}_{name}" in given}
         if len(folders) == 1:
             missing = ({"images", "annotations"} - set(folders)).pop()
-            raise RecipeError(f"--{part}-{missing}: missing, --{part}-{next(iter(folders))} is given")
+            raise RecipeError(f"--{part}-{missing}: missing, --{part}-{next(iter(folders))} is given.")
         if folders:
             # One's own folders replace the recipe's data set as a whole.
             if part == "train":
@@ -130,78 +112,21 @@ def recipe_fields(arguments: argparse.Namespace) -> dict[str, Any]:
     return fields
 
 
-def build_accelerator(recipe: Recipe, output: Path) -> Accelerator:
-    """One accelerator per process; data are split by `TrainingBatches`, not by it."""
-    return Accelerator(
-        mixed_precision=recipe.runtime.mixed_precision,
-        log_with="tensorboard" if recipe.logging.tensorboard else None,
-        project_dir=str(output),
-        kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=recipe.runtime.find_unused_parameters)],
-    )
-
-
-def prepare_job(recipe: Recipe, output: Path) -> TrainingJob:
-    """Open and check the data, build the model.
-
-    Raises:
-        RecipeError: something in the recipe does not fit the data or the model.
-    """
-    classes = load_classes(recipe.data)
-    training = open_training_data(recipe.data, classes)
-    logger.info(
-        "training data: %s", check_label_maps(training, classes, recipe.data.label_check_samples, "data.train")
-    )
-    validation = open_validation_data(recipe.data, classes)
-    if validation is not None:
-        report = check_label_maps(validation, classes, recipe.data.label_check_samples, "data.validation")
-        logger.info("validation data: %s", report)
-    set_seed(recipe.runtime.seed)
-    built = build_model(recipe, classes.names, classes.reduce_zero_label)
-    parameters = sum(parameter.numel() for parameter in built.model.parameters())
-    logger.info("model: %s, %.2f M parameters", type(built.model).__name__, parameters / 1e6)
-    if built.newly_initialized:
-        logger.info("newly initialized for %d classes: %s", len(classes.names), ", ".join(built.newly_initialized))
-    return TrainingJob(
-        recipe=recipe,
-        model=built.model,
-        image_processor=built.image_processor,
-        training_pictures=ClassIdPictures(training, classes),
-        validation_pictures=None if validation is None else ClassIdPictures(validation, classes),
-        output=output,
-        identity={"class_names": list(classes.names), "training_pictures": fingerprint(training)},
-    )
-
-
-def check_output(output: Path, resume: str | None) -> None:
-    """Raises:
-    ResumeError: the folder holds another run and it is not to be resumed.
-    """
-    if resume is None and any((output / name).exists() for name in (LOG_FILE, "checkpoints", "model")):
-        raise ResumeError(f"--output {output}: holds a run already; go on with it (--resume) or choose another folder")
-
-
 def run(options: argparse.Namespace) -> int:
-    """Build and train; returns the exit status."""
-    output = Path(options.output or Path("outputs") / Path(options.config).stem)
+    """Trains, lists recipes or shows one; returns the exit status."""
+    if options.list:
+        print("\n".join(list_recipes()))
+        return 0
     try:
+        if options.config is None:
+            raise RecipeError("--config: expected a recipe (a file or one of --list), found none.")
         recipe = load_recipe(options.config, options.overrides, recipe_fields(options))
-        check_tensorboard(recipe.logging.tensorboard)
-        check_output(output, options.resume)
-        accelerator = build_accelerator(recipe, output)
-        level = logging.INFO if accelerator.is_main_process else logging.ERROR
-        logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stdout)
-        logging.getLogger("segvit_hf.training").setLevel(level)
-        disable_progress_bar()  # of writing weights; the training loop has its own
-        recipe.batch.accumulation_steps(accelerator.num_processes)
-        job = prepare_job(recipe, output)
-        accelerator.wait_for_everyone()
-        if accelerator.is_main_process:
-            write_text(output / "recipe.yaml", yaml.safe_dump(recipe.to_dict(), sort_keys=False))
-        train(job, accelerator, options.resume, options.stop_at_step)
+        if options.show_recipe:
+            print(resolved_yaml(recipe), end="")
+            return 0
+        output = Path(options.output or Path("outputs") / Path(options.config).stem)
+        run_recipe(recipe, output, resume=options.resume, stop_at_step=options.stop_at_step)
     except (RecipeError, ResumeError, FloatingPointError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    if torch.distributed.is_initialized():
-        torch.distributed.destroy_process_group()
-    logger.info("done: %s", output)
     return 0

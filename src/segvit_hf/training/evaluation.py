@@ -1,13 +1,12 @@
-"""Evaluation at the photos' own sizes: image processor, sliding windows of the model, post-processing, confusion matrix.
+"""Evaluation at the photos' own sizes: image processor, the model's windows, post-processing, confusion matrix.
 
-Only counts are kept, so memory does not grow with the number of pictures. With several processes every picture is
-taken by exactly one of them and the counts are added as integers: the result does not depend on the number of
-processes.
+Only counts are kept, so memory does not grow with the number of photos. With several processes every photo is taken by
+exactly one of them and the counts are added as integers: the result does not depend on the number of processes.
 """
 
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -20,15 +19,26 @@ from tqdm.auto import tqdm
 from transformers import PreTrainedConfig, PreTrainedModel
 
 import segvit_hf
+from segvit_hf.data.class_names import class_names
+from segvit_hf.data.label_maps import DEFAULT_IGNORE_INDEX
+from segvit_hf.files import write_text
 from segvit_hf.metrics.mean_iou import ConfusionMatrix
-from segvit_hf.training.atomic_files import write_text
-from segvit_hf.training.data.loading import LabeledPictures
+from segvit_hf.training.data.datasets import SegmentationDataset
 
 
 @dataclass(frozen=True)
 class EvaluationResult:
-    """`mean_iou`, `mean_accuracy` (over the classes that occur) and `overall_accuracy` (all pixels), from 0 to 1;
-    per class `iou` and `accuracy` (NaN where a class does not occur); `matrix[reference, predicted]` in pixels.
+    """The scores of a model, from 0 to 1.
+
+    Attributes:
+        class_names: In the order of their ids.
+        matrix: int64 array (num_labels, num_labels), pixels by [reference, predicted].
+        num_pictures: How many photos were counted.
+        iou: Array (num_labels,), NaN where a class does not occur.
+        accuracy: The same for the share of a class's pixels that are recognized.
+        mean_iou: Over the classes that occur.
+        mean_accuracy: The same.
+        overall_accuracy: Of all pixels.
     """
 
     class_names: tuple[str, ...]
@@ -74,7 +84,7 @@ class EvaluationResult:
         lines += ["-" * (width + 16), f"{'mean':<{width}} {_percent(self.mean_iou)} {_percent(self.mean_accuracy)}"]
         lines.append(
             f"mIoU {100 * self.mean_iou:.2f}  mAcc {100 * self.mean_accuracy:.2f}  "
-            f"aAcc {100 * self.overall_accuracy:.2f}  ({self.num_pictures} pictures)"
+            f"aAcc {100 * self.overall_accuracy:.2f}  ({self.num_pictures} photos)"
         )
         return "\n".join(lines)
 
@@ -88,14 +98,14 @@ class EvaluationResult:
         return {**means, "num_pictures": self.num_pictures, "per_class": per_class}
 
     def write_json(self, path: str | Path) -> None:
-        """Write :meth:`to_dict` to `path`."""
+        """Writes `to_dict` to a file."""
         write_text(path, json.dumps(self.to_dict(), indent=2, allow_nan=False) + "\n")
 
 
 def evaluate_model(
     model: PreTrainedModel,
-    image_processor: Callable[..., Any],
-    pictures: LabeledPictures,
+    image_processor: Any,
+    dataset: SegmentationDataset,
     accelerator: Accelerator,
     *,
     batch_size: int = 1,
@@ -103,23 +113,25 @@ def evaluate_model(
     scales: Sequence[float] = (1.0,),
     flip: bool = False,
 ) -> EvaluationResult:
-    """Score a model on labeled pictures (called by all processes; all get the same result).
+    """Scores a model on labeled photos (called by all processes; all get the same result).
 
     Args:
-        model: unwrapped, on `accelerator.device`; its training mode is restored afterwards.
-        pictures: data set whose items hold `image` (height, width, 3) uint8 and `segmentation_map` (height,
-            width) of class ids, the model's ignore index where there is no class.
-        batch_size: pictures at a time in each process (single scale without flip; else one at a time).
-        workers: loader processes of each process.
-        scales, flip: the multi-scale protocol of `segment`.
+        model: Unwrapped, on `accelerator.device`; its training mode is restored afterwards.
+        image_processor: The one that belongs to it.
+        dataset: Its items hold `image` (height, width, 3) uint8 and `segmentation_map` (height, width) of class ids,
+            the model's ignore index where there is no class.
+        accelerator: That of this process.
+        batch_size: Photos at a time in each process (single scale without flip; else one at a time).
+        workers: Loader processes of each process.
+        scales: Those of `segment`'s multi-scale protocol.
+        flip: Whether mirrored photos are averaged, too.
     """
-    names = class_names(model.config)
-    num_labels, ignore_index = len(names), int(getattr(model.config, "semantic_loss_ignore_index", 255))
-    confusion = ConfusionMatrix(num_labels, ignore_index=ignore_index)
+    names = tuple(class_names(model.config).values())
+    confusion = ConfusionMatrix(len(names), ignore_index=ignore_index_of(model.config))
     single_pass = tuple(scales) == (1.0,) and not flip
-    mine = range(accelerator.process_index, len(pictures), accelerator.num_processes)
+    mine = range(accelerator.process_index, len(dataset), accelerator.num_processes)
     loader: DataLoader[Any] = DataLoader(
-        Subset(cast(Dataset[Any], pictures), mine),
+        Subset(cast(Dataset[Any], dataset), mine),
         batch_size=batch_size if single_pass else 1,
         num_workers=workers,
         collate_fn=_Collator(image_processor if single_pass else None),
@@ -131,11 +143,7 @@ def evaluate_model(
     with torch.inference_mode():
         for batch in tqdm(loader, desc="evaluate", disable=not accelerator.is_local_main_process, leave=False):
             if single_pass:
-                inputs = {name: value.to(accelerator.device) for name, value in batch["inputs"].items()}
-                sizes = [reference.shape for reference in batch["references"]]
-                with accelerator.autocast():
-                    outputs = model(**inputs)
-                predictions = image_processor.post_process_semantic_segmentation(outputs, target_sizes=sizes)  # type: ignore[attr-defined]
+                predictions = _segment_batch(model, image_processor, batch, accelerator)
             else:
                 with accelerator.autocast():
                     predictions = [
@@ -147,22 +155,36 @@ def evaluate_model(
             for prediction, reference in zip(predictions, batch["references"], strict=True):
                 confusion.update(prediction.cpu().numpy(), reference)
     model.train(was_training)
+    return EvaluationResult.from_confusion(_summed(confusion, accelerator), names, len(dataset))
+
+
+def ignore_index_of(config: PreTrainedConfig) -> int:
+    """The id that stands for no class in the labels of a model, the default where its configuration names none."""
+    return int(getattr(config, "semantic_loss_ignore_index", DEFAULT_IGNORE_INDEX))
+
+
+def _segment_batch(
+    model: PreTrainedModel, image_processor: Any, batch: Mapping[str, Any], accelerator: Accelerator
+) -> list[torch.Tensor]:
+    inputs = {name: value.to(accelerator.device) for name, value in batch["inputs"].items()}
+    sizes = [reference.shape for reference in batch["references"]]
+    with accelerator.autocast():
+        outputs = model(**inputs)
+    return image_processor.post_process_semantic_segmentation(outputs, target_sizes=sizes)
+
+
+def _summed(confusion: ConfusionMatrix, accelerator: Accelerator) -> ConfusionMatrix:
+    """The counts of all processes."""
     total = accelerator.reduce(torch.from_numpy(confusion.matrix).to(accelerator.device), reduction="sum")
-    summed = ConfusionMatrix(num_labels, ignore_index=ignore_index)
+    summed = ConfusionMatrix(confusion.num_labels, ignore_index=confusion.ignore_index)
     summed.matrix = total.cpu().numpy()
-    return EvaluationResult.from_confusion(summed, names, len(pictures))
-
-
-def class_names(config: PreTrainedConfig) -> tuple[str, ...]:
-    """The class names of a configuration in the order of their ids."""
-    names = {int(index): str(name) for index, name in (config.id2label or {}).items()}
-    return tuple(names[index] for index in range(len(names)))
+    return summed
 
 
 class _Collator:
     """Runs the image processor in the loader's worker processes."""
 
-    def __init__(self, image_processor: Callable[..., Any] | None) -> None:
+    def __init__(self, image_processor: Any) -> None:
         self.image_processor = image_processor
 
     def __call__(self, items: list[Mapping[str, Any]]) -> dict[str, Any]:
@@ -179,3 +201,6 @@ def _percent(share: float) -> str:
 
 def _number(value: float) -> float | None:
     return None if math.isnan(value) else float(value)
+
+
+__all__ = ["EvaluationResult", "evaluate_model", "ignore_index_of"]

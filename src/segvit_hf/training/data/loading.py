@@ -1,5 +1,6 @@
 """Training batches: augmented crops, normalized by the image processor, in the run's fixed order."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -7,59 +8,61 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from segvit_hf.data.augmentations import TrainingAugmentation, pad_to_size
-from segvit_hf.training.data.sampling import SampleRequest, TrainingBatches
-from segvit_hf.training.data.sources import IGNORE_INDEX, LabeledPictures
-from segvit_hf.training.recipe import AugmentationRecipe
+from segvit_hf.training.data.datasets import SegmentationDataset
+from segvit_hf.training.data.sampling import SampleRequest, TrainingBatchSampler
 
 
-class TrainingCrops(Dataset[dict[str, torch.Tensor]]):
-    """`SampleRequest -> {"pixel_values": float32 (3, height, width), "labels": int64 (height, width)}` of the crop
-    size.
+class TrainingCropDataset(Dataset[dict[str, torch.Tensor]]):
+    """Augmented crops: `SampleRequest -> {"pixel_values": (3, height, width), "labels": (height, width)}`.
 
-    The random numbers of a sample come from `(seed, sample number)` alone, so a sample is the same in whichever
-    process or worker it is made. Crops smaller than the crop size are padded at the bottom and right after
-    normalization, with 0 (the mean color) and 255 (ignored).
+    `pixel_values` are float32, `labels` int64. The random numbers of a sample come from `(seed, sample number)` alone,
+    so a sample is the same in whichever process or worker it is made. Crops smaller than the crop size are padded at
+    the bottom and right after normalization, with 0 (the mean color) and the ignore index.
 
     Args:
-        pictures: maps hold class ids, 255 = ignore.
-        image_processor: only its rescaling and normalization are used.
+        dataset: Its maps hold class ids.
+        augmentation: Makes the crops; its own `ignore_index` does not count.
+        image_processor: Only its rescaling and normalization are used.
+        seed: Of the random numbers.
+        ignore_index: Id that stands for no class.
     """
 
     def __init__(
-        self, pictures: LabeledPictures, augmentation: AugmentationRecipe, image_processor: Any, seed: int
+        self,
+        dataset: SegmentationDataset,
+        augmentation: TrainingAugmentation,
+        image_processor: Any,
+        *,
+        seed: int,
+        ignore_index: int,
     ) -> None:
-        self.pictures = pictures
-        self.crop_size = augmentation.crop_size
-        self.seed = seed
-        self.augment = TrainingAugmentation(
-            crop_size=augmentation.crop_size,
-            size=augmentation.size,
-            scale_range=augmentation.scale_range,
-            cat_max_ratio=augmentation.cat_max_ratio,
-            flip_probability=augmentation.flip_probability,
-            photometric_distortion=augmentation.photometric_distortion,
-            ignore_index=IGNORE_INDEX,
-        )
+        self.dataset = dataset
+        self.augment = replace(augmentation, ignore_index=ignore_index)
         # Its size rules are for whole photos; the augmentation has its own for crops.
         self.normalize = image_processor.without_size_rules()
+        self.seed = seed
 
     def __len__(self) -> int:
-        return len(self.pictures)
+        return len(self.dataset)
 
     def __getitem__(self, request: SampleRequest) -> dict[str, torch.Tensor]:
-        item = self.pictures[request.index]
+        item = self.dataset[request.index]
         # The 1 keeps these numbers apart from those of the sample order, which has (seed, epoch).
         random = np.random.default_rng([self.seed, 1, request.number])
         image, segmentation_map = self.augment(item["image"], item["segmentation_map"], random)
-        pixel_values = self.normalize(images=[image], return_tensors="pt")["pixel_values"][0]
+        inputs = self.normalize(images=[image], input_data_format="channels_last", return_tensors="pt")
+        pixel_values = inputs["pixel_values"][0]
         padded, labels = pad_to_size(
-            pixel_values, torch.from_numpy(segmentation_map), self.crop_size, label_pad_value=IGNORE_INDEX
+            pixel_values,
+            torch.from_numpy(segmentation_map),
+            self.augment.crop_size,
+            label_pad_value=self.augment.ignore_index,
         )
         assert labels is not None
         return {"pixel_values": padded, "labels": labels}
 
 
-def build_training_loader(crops: TrainingCrops, batches: TrainingBatches, workers: int) -> DataLoader[Any]:
+def build_training_loader(crops: TrainingCropDataset, batches: TrainingBatchSampler, workers: int) -> DataLoader[Any]:
     """A loader of `{"pixel_values": (batch, 3, height, width), "labels": (batch, height, width)}`."""
     return DataLoader(
         crops,
@@ -69,3 +72,6 @@ def build_training_loader(crops: TrainingCrops, batches: TrainingBatches, worker
         # A loader draws its workers' seed from this generator instead of the global one that dropout uses.
         generator=torch.Generator().manual_seed(crops.seed),
     )
+
+
+__all__ = ["TrainingCropDataset", "build_training_loader"]
