@@ -114,6 +114,8 @@ class DataRecipe:
         workers: Loader processes of each training process.
         label_check_samples: How many label maps are read before training starts, to find maps that do not fit the
             class list; 0 for none.
+        skip_unreadable: Go on without photos that cannot be used (corrupt, label map of another size, wrong ids), and
+            count them; by default the first one ends the run. In training another photo takes the place of each.
     """
 
     root: str | None = None
@@ -125,6 +127,7 @@ class DataRecipe:
     reduce_zero_label: bool | None = None
     workers: int = 4
     label_check_samples: int = 50
+    skip_unreadable: bool = False
 
     def __post_init__(self) -> None:
         _check(

@@ -51,6 +51,19 @@ class SampleOrder:
         return SampleRequest(number, int(self._permutation[position]))
 
 
+def substitute(seed: int, number: int, attempt: int, num_samples: int) -> int:
+    """Index of the sample that takes the place of the `number`-th of the run, which cannot be used.
+
+    Args:
+        seed: That of the run.
+        number: Place in the run, counted from 0 over all processes.
+        attempt: How many substitutes could not be used either.
+        num_samples: Length of the data set.
+    """
+    # The 2 and the length keep these numbers apart from those of the order and of the augmentation.
+    return int(np.random.default_rng([seed, 2, number, attempt + 1]).integers(num_samples))
+
+
 class TrainingBatchSampler(Sampler[list[SampleRequest]]):
     """The batches one process takes: for each optimizer step, `accumulation_steps` batches of `per_device_size`.
 
@@ -88,4 +101,4 @@ class TrainingBatchSampler(Sampler[list[SampleRequest]]):
             yield [self.order.request(number) for number in range(start, start + self.per_device_size)]
 
 
-__all__ = ["SampleOrder", "SampleRequest", "TrainingBatchSampler"]
+__all__ = ["SampleOrder", "SampleRequest", "TrainingBatchSampler", "substitute"]
