@@ -5,6 +5,7 @@ exactly one of them and the counts are added as integers: the result does not de
 """
 
 import json
+import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -26,6 +27,8 @@ from segvit_hf.metrics.mean_iou import ConfusionMatrix
 from segvit_hf.training.data.datasets import SegmentationDataset
 from segvit_hf.training.data.samples import SampleError, SampleSubset
 from segvit_hf.training.stopping import RunInterrupted, first_message, ignore_interrupts, named_write_errors
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -156,6 +159,8 @@ def evaluate_model(
     try:
         for batch in tqdm(loader, desc="evaluate", disable=not accelerator.is_local_main_process, leave=False):
             skipped += batch["errors"]
+            for error in batch["errors"] if skip_unreadable else []:
+                logger.warning("skipped: %s", error)
             stopped = should_stop()
             if stopped or (skipped and not skip_unreadable):
                 break

@@ -1,5 +1,6 @@
 """Training batches: augmented crops, normalized by the image processor, in the run's fixed order."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -10,7 +11,7 @@ from torch.utils.data import DataLoader, Dataset
 from segvit_hf.data.augmentations import TrainingAugmentation, pad_to_size
 from segvit_hf.training.data.datasets import SegmentationDataset
 from segvit_hf.training.data.samples import SampleError, read_sample
-from segvit_hf.training.data.sampling import SampleRequest, TrainingBatchSampler, substitute
+from segvit_hf.training.data.sampling import SampleRequest, TrainingBatchSampler, substitutes
 from segvit_hf.training.stopping import ignore_interrupts
 
 # So many samples in a row that cannot be used are no accident.
@@ -80,24 +81,28 @@ class TrainingCropDataset(Dataset["TrainingCrop | SampleError"]):
         # Its size rules are for whole photos; the augmentation has its own for crops.
         self.normalize = image_processor.without_size_rules()
         self.seed = seed
-        self.most_substitutes = _MOST_SUBSTITUTES if skip_unreadable else 0
+        self.skip_unreadable = skip_unreadable
 
     def __len__(self) -> int:
         return len(self.dataset)
 
     def __getitem__(self, request: SampleRequest) -> TrainingCrop | SampleError:
         skipped: list[str] = []
-        index = request.index
-        for attempt in range(self.most_substitutes + 1):
+        for index in self._candidates(request):
             try:
                 item = read_sample(self.dataset, index)
-                return TrainingCrop(*self._crop(item, request.number), skipped)
             except SampleError as error:
                 skipped.append(str(error))
-                index = substitute(self.seed, request.number, attempt, len(self))
-        if not self.most_substitutes:
+            else:
+                return TrainingCrop(*self._crop(item, request.number), skipped)
+        if len(skipped) == 1:
             return SampleError(skipped[0])
         return SampleError(f"{len(skipped)} samples in a row cannot be used; the last one: {skipped[-1]}")
+
+    def _candidates(self, request: SampleRequest) -> Iterator[int]:
+        yield request.index
+        if self.skip_unreadable:
+            yield from substitutes(self.seed, request, len(self))[:_MOST_SUBSTITUTES]
 
     def _crop(self, item: Any, number: int) -> tuple[torch.Tensor, torch.Tensor]:
         # The 1 keeps these numbers apart from those of the sample order, which has (seed, epoch).

@@ -51,17 +51,17 @@ class SampleOrder:
         return SampleRequest(number, int(self._permutation[position]))
 
 
-def substitute(seed: int, number: int, attempt: int, num_samples: int) -> int:
-    """Index of the sample that takes the place of the `number`-th of the run, which cannot be used.
+def substitutes(seed: int, request: SampleRequest, num_samples: int) -> list[int]:
+    """Indices of all other samples, in the order in which they may take the place of one that cannot be used.
 
     Args:
         seed: That of the run.
-        number: Place in the run, counted from 0 over all processes.
-        attempt: How many substitutes could not be used either.
+        request: What cannot be used.
         num_samples: Length of the data set.
     """
     # The 2 and the length keep these numbers apart from those of the order and of the augmentation.
-    return int(np.random.default_rng([seed, 2, number, attempt + 1]).integers(num_samples))
+    order = np.random.default_rng([seed, 2, request.number, 1]).permutation(num_samples)
+    return [int(index) for index in order if index != request.index]
 
 
 class TrainingBatchSampler(Sampler[list[SampleRequest]]):
@@ -101,4 +101,4 @@ class TrainingBatchSampler(Sampler[list[SampleRequest]]):
             yield [self.order.request(number) for number in range(start, start + self.per_device_size)]
 
 
-__all__ = ["SampleOrder", "SampleRequest", "TrainingBatchSampler", "substitute"]
+__all__ = ["SampleOrder", "SampleRequest", "TrainingBatchSampler", "substitutes"]
