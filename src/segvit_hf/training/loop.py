@@ -18,7 +18,7 @@ from tqdm.auto import tqdm
 from transformers import PreTrainedModel
 
 from segvit_hf.files import atomic_path
-from segvit_hf.registration import add_remote_code
+from segvit_hf.remote_code import add_remote_code
 from segvit_hf.training.checkpoints import find_checkpoint, load_checkpoint, read_state, save_checkpoint
 from segvit_hf.training.data.datasets import SegmentationDataset
 from segvit_hf.training.data.loading import TrainingCropDataset, build_training_loader
