@@ -10,7 +10,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import torch
 from accelerate import Accelerator
 from transformers import AutoImageProcessor, AutoModelForSemanticSegmentation, PreTrainedModel
 
@@ -20,6 +19,7 @@ from segvit_hf.data.label_sets import LabelSet
 from segvit_hf.training.data.datasets import ClassIdDataset
 from segvit_hf.training.data.sources import check_label_maps, load_label_set, open_validation_data
 from segvit_hf.training.evaluation import EvaluationResult, evaluate_model, ignore_index_of
+from segvit_hf.training.process_group import leave_process_group
 from segvit_hf.training.recipe import DataRecipe, DataSource
 from segvit_hf.training.recipe_parsing import RecipeError
 
@@ -150,6 +150,5 @@ def run(options: argparse.Namespace) -> int:
     except RecipeError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    if torch.distributed.is_initialized():
-        torch.distributed.destroy_process_group()
+    leave_process_group()
     return 0

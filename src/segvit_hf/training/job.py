@@ -4,7 +4,6 @@ import logging
 import sys
 from pathlib import Path
 
-import torch
 import yaml
 from accelerate import Accelerator
 from accelerate.utils import DistributedDataParallelKwargs, set_seed
@@ -23,6 +22,7 @@ from segvit_hf.training.data.sources import (
 from segvit_hf.training.evaluation import EvaluationResult, ignore_index_of
 from segvit_hf.training.loop import TrainingJob, train
 from segvit_hf.training.model_building import BuiltModel, build_config, build_model
+from segvit_hf.training.process_group import leave_process_group
 from segvit_hf.training.recipe import Recipe
 from segvit_hf.training.run_log import LOG_FILE, check_tensorboard
 
@@ -58,8 +58,7 @@ def run_recipe(
     if accelerator.is_main_process:
         write_text(output / "recipe.yaml", resolved_yaml(recipe))
     result = train(job, accelerator, resume, stop_at_step)
-    if torch.distributed.is_initialized():
-        torch.distributed.destroy_process_group()
+    leave_process_group()
     logger.info("done: %s", output)
     return result
 
