@@ -85,7 +85,8 @@ def test_an_overlay_shows_the_photo_the_colors_and_a_legend(
     assert pixels.shape[1] > 75  # the legend stands beside the photo
     np.testing.assert_array_equal(pixels[:50, :75, 0], 10 * label_map)
     assert (pixels[:50, :75, 1] == 250).all()
-    assert run_command(add_arguments, model_folder, photo, tmp_path / "out", *words, "--no-legend") == 0
+    more = ["--no-legend", "--overwrite"]
+    assert run_command(add_arguments, model_folder, photo, tmp_path / "out", *words, *more) == 0
     with Image.open(tmp_path / "out" / "cup.png") as picture:
         assert picture.size == (75, 50)
 
@@ -137,8 +138,8 @@ def test_all_is_well_without_unreadable_files(
     for name in ("cut.jpg", "no-picture.jpg"):
         (mixed_folder / name).unlink()
     # The output lies below the input: what is there is no input of a second run.
-    for _ in range(2):
-        assert run_command(add_arguments, model_folder, mixed_folder, mixed_folder / "out", "--quiet") == 0
+    for more in ([], ["--overwrite"]):
+        assert run_command(add_arguments, model_folder, mixed_folder, mixed_folder / "out", "--quiet", *more) == 0
         assert "5 photos segmented" in capsys.readouterr().out
 
 

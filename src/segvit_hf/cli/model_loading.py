@@ -11,11 +11,19 @@ from segvit_hf.image_processing.processor import SemanticSegmentationProcessing
 
 def add_model_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds MODEL, --device and --dtype."""
-    parser.add_argument("model", metavar="MODEL", help="folder of a saved model, or its name on the Hub")
+    parser.add_argument(
+        "model", metavar="MODEL", type=_model_name, help="folder of a saved model, or its name on the Hub"
+    )
     parser.add_argument("--device", help="cpu, cuda, cuda:1, mps, ... (default: the first accelerator, else the CPU)")
     parser.add_argument(
         "--dtype", choices=("float32", "float16", "bfloat16"), default="float32", help="precision (default: float32)"
     )
+
+
+def _model_name(text: str) -> str:
+    if not text:
+        raise argparse.ArgumentTypeError("expected a folder or a name on the Hub, found an empty text.")
+    return text
 
 
 def load_model(arguments: argparse.Namespace) -> tuple[PreTrainedModel, SemanticSegmentationProcessing]:
