@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from segvit_hf.files import atomic_path
+from segvit_hf.regular_files import check_regular_file
 
 VIDEO_SUFFIXES = frozenset({".avi", ".flv", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm", ".wmv"})
 # What can be written, and the codecs to take, best first.
@@ -51,11 +52,13 @@ class VideoReader:
         time_base: Unit of the time stamps in seconds.
 
     Raises:
+        FileNotFoundError: There is no such file.
         ValueError: The file cannot be read or has no pictures, or PyAV is missing.
     """
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
+        check_regular_file(self.path)
         av = require_av()
         self._errors: tuple[type[Exception], ...] = (av.FFmpegError, OSError)
         try:

@@ -1,6 +1,5 @@
 """A model folder that is not whole and sound is refused in one line that says what is wrong with it."""
 
-import json
 import os
 import shutil
 from collections.abc import Callable
@@ -15,10 +14,9 @@ from safetensors.torch import load_file, save_file
 from segvit_hf import SegmenterForSemanticSegmentation
 from segvit_hf.cli import attention, predict
 from segvit_hf.cli.model_loading import load_saved_model
+from tests.hostile.saved_models import DAMAGES, WEIGHT, WEIGHTS, WRONG_WEIGHTS, Weights, change_weights, with_value
 
 RunCommand = Callable[..., int]
-WEIGHT = "decoder.input_projection.weight"
-Weights = dict[str, torch.Tensor]
 
 
 @pytest.fixture
@@ -30,52 +28,6 @@ def damaged(model_folder: Path, tmp_path: Path) -> Path:
 def photo(tmp_path: Path) -> Path:
     Image.new("RGB", (48, 32), (10, 200, 30)).save(tmp_path / "photo.png")
     return tmp_path / "photo.png"
-
-
-def change_weights(folder: Path, change: Callable[[Weights], Weights]) -> None:
-    file = folder / "model.safetensors"
-    save_file(change(load_file(file)), file, metadata={"format": "pt"})
-
-
-def change_json(file: Path, **values: Any) -> None:
-    file.write_text(json.dumps({**json.loads(file.read_text()), **values}))
-
-
-def with_value(value: float) -> Callable[[Weights], Weights]:
-    def change(weights: Weights) -> Weights:
-        weights[WEIGHT].view(-1)[7] = value
-        return weights
-
-    return change
-
-
-def as_dtype(dtype: torch.dtype) -> Callable[[Weights], Weights]:
-    return lambda weights: {key: (100 * value).to(dtype) if key == WEIGHT else value for key, value in weights.items()}
-
-
-WRONG_WEIGHTS = {
-    "half missing": (lambda weights: dict(sorted(weights.items())[::2]), "weights are missing: "),
-    "one missing": (
-        lambda weights: {key: value for key, value in weights.items() if key != WEIGHT},
-        f"1 weights are missing: {WEIGHT}",
-    ),
-    "all missing": (lambda weights: {}, "weights are missing: "),
-    "another shape": (
-        lambda weights: {**weights, WEIGHT: torch.zeros(3, 5)},
-        rf"1 weights have wrong shapes: {WEIGHT} \(expected \(32, 32\), found \(3, 5\)\)",
-    ),
-    "int8": (as_dtype(torch.int8), rf"found 1 others: {WEIGHT} \(I8\)"),
-    "uint8": (as_dtype(torch.uint8), rf"found 1 others: {WEIGHT} \(U8\)"),
-    "bool": (as_dtype(torch.bool), rf"found 1 others: {WEIGHT} \(BOOL\)"),
-    "float8": (as_dtype(torch.float8_e4m3fn), rf"found 1 others: {WEIGHT} \(F8_E4M3\)"),
-    "complex": (as_dtype(torch.complex64), rf"found 1 others: {WEIGHT} \(C64\)"),
-    "NaN": (with_value(float("nan")), f"1 weights hold NaN or infinity in float32: {WEIGHT}"),
-    "infinity": (with_value(float("-inf")), f"1 weights hold NaN or infinity in float32: {WEIGHT}"),
-    "beyond float32": (
-        lambda weights: {key: value.double() * 1e300 if key == WEIGHT else value for key, value in weights.items()},
-        f"1 weights hold NaN or infinity in float32: {WEIGHT}",
-    ),
-}
 
 
 @pytest.mark.parametrize(("change", "message"), WRONG_WEIGHTS.values(), ids=WRONG_WEIGHTS.keys())
@@ -131,45 +83,6 @@ def test_names_of_weights_do_not_reach_the_terminal_as_they_are(
     assert "\x1b" not in shown
     assert "\nsegvit-hf: all is well" not in shown
     assert len(shown.splitlines()[-1]) < 1000
-
-
-def write_bytes(name: str, content: Callable[[bytes], bytes]) -> Callable[[Path], None]:
-    def change(folder: Path) -> None:
-        (folder / name).write_bytes(content((folder / name).read_bytes()))
-
-    return change
-
-
-def set_values(name: str, **values: Any) -> Callable[[Path], None]:
-    return lambda folder: change_json(folder / name, **values)
-
-
-CONFIG, PROCESSOR, WEIGHTS = "config.json", "preprocessor_config.json", "model.safetensors"
-DAMAGES = {
-    "weights cut": (write_bytes(WEIGHTS, lambda content: content[: len(content) // 2]), "the model cannot be loaded"),
-    "weights junk": (write_bytes(WEIGHTS, lambda _: b"junk" * 500), "the model cannot be loaded"),
-    "weights empty": (write_bytes(WEIGHTS, lambda _: b""), "the model cannot be loaded"),
-    "weights gone": (lambda folder: (folder / WEIGHTS).unlink(), "the model cannot be loaded: .*no file named"),
-    "configuration cut": (write_bytes(CONFIG, lambda content: content[:50]), "cannot be loaded"),
-    "configuration is a list": (write_bytes(CONFIG, lambda _: b"[1, 2]"), "cannot be loaded"),
-    "configuration gone": (lambda folder: (folder / CONFIG).unlink(), "cannot be loaded"),
-    "no model type": (set_values(CONFIG, model_type=None), "cannot be loaded"),
-    "unknown model type": (set_values(CONFIG, model_type="unheard_of"), "cannot be loaded"),
-    "3 heads": (set_values(CONFIG, num_attention_heads=3), r"hidden_size \(32\) must be a multiple of"),
-    "0 heads": (set_values(CONFIG, num_attention_heads=0), "num_attention_heads"),
-    "-1 layers": (set_values(CONFIG, num_hidden_layers=-1), "cannot be loaded"),
-    "text for a number": (set_values(CONFIG, hidden_size="many"), "hidden_size"),
-    "a wide model": (set_values(CONFIG, hidden_size=64), "weights have wrong shapes"),
-    "another decoder": (set_values(CONFIG, decoder_type="linear"), "weights are missing"),
-    "patch size 0": (set_values(CONFIG, patch_size=0), "cannot be loaded"),
-    "processor cut": (write_bytes(PROCESSOR, lambda content: content[:20]), "the image processor cannot be loaded"),
-    "processor is a list": (write_bytes(PROCESSOR, lambda _: b"[]"), "the image processor cannot be loaded"),
-    "processor gone": (lambda folder: (folder / PROCESSOR).unlink(), "the image processor cannot be loaded"),
-    "unknown field": (set_values(PROCESSOR, colour="red"), "unknown arguments.*colour"),
-    "size of text": (set_values(PROCESSOR, size={"shortest_edge": "x"}), "the image processor cannot be loaded"),
-    "no mean": (set_values(PROCESSOR, image_mean="black"), "image_mean"),
-    "a mean of NaN": (set_values(PROCESSOR, image_mean=[float("nan")] * 3), "image_mean"),
-}
 
 
 @pytest.mark.parametrize(("damage", "message"), DAMAGES.values(), ids=DAMAGES.keys())

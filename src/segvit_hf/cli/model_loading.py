@@ -126,7 +126,7 @@ def _check_name(name: str) -> None:
 def _read(name: str, what: str, load: Callable[[str], T]) -> T:
     try:
         return load(name)
-    # Files that anybody may have written: JSON, safetensors, transformers and our own checks raise all sorts of errors.
+    # Files that anybody may have written: what reads and checks them raises all sorts of errors.
     except Exception as error:
         raise ValueError(f"{name}: the {what} cannot be loaded: {_one_line(error)}") from error
 

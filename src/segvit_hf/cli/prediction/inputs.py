@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image
 
 from segvit_hf.image_processing.reading import load_file, read_image
+from segvit_hf.regular_files import check_regular_file
 from segvit_hf.video import VIDEO_SUFFIXES
 
 PHOTO_SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
@@ -37,11 +38,12 @@ def find_inputs(source: Path, output: Path) -> list[PredictionInput]:
     Results are called like their files, without the ending; files that differ only by it keep it.
 
     Raises:
-        ValueError: There is nothing to segment, or results would lie among the inputs.
+        ValueError: There is nothing to segment, a pipe or a device, or results would lie among the inputs.
     """
     if not source.exists():
         raise ValueError(f"{source}: no such file or folder.")
     if not source.is_dir():
+        check_regular_file(source)
         return [PredictionInput(source, Path(source.stem), source.suffix.lower() in VIDEO_SUFFIXES)]
     if output.resolve() == source.resolve():
         raise ValueError(f"{output}: expected another folder than the one with the photos.")
@@ -80,6 +82,7 @@ def read_photo(path: Path) -> tuple[np.ndarray, list[str]]:
     Raises:
         OSError, ValueError, SyntaxError: The file cannot be read.
     """
+    check_regular_file(path)
     with Image.open(path) as file:
         num_frames = getattr(file, "n_frames", 1)
     remarks = [f"an animation of {num_frames} pictures: the first one was segmented"] if num_frames > 1 else []
