@@ -110,7 +110,6 @@ def test_a_submission_is_replaced_only_when_told(
 def test_the_results_of_videos_are_replaced_only_when_told(
     save: str, result: str, tmp_path: Path, run_command: RunCommand
 ) -> None:
-    pytest.importorskip("av")
     video = tmp_path / "film.mp4"
     video.write_bytes(b"a film")
     output = tmp_path / "out"
@@ -165,7 +164,6 @@ def test_two_inputs_never_share_a_result(tmp_path: Path, run_command: RunCommand
 def test_a_mistaken_output_is_named_and_not_made_a_folder(
     source: str, output: str, message: str, photos: Path, tmp_path: Path, run_command: RunCommand
 ) -> None:
-    pytest.importorskip("av")
     (tmp_path / "film.mp4").write_bytes(b"a film")
     (tmp_path / "notes").write_text("mine")
     with pytest.raises(ValueError, match=message):

@@ -131,8 +131,8 @@ def test_a_folder_with_unreadable_files_is_done_and_reported(
     assert "5 photos segmented" in captured.out
     assert "3 of 8 files could not be segmented:" in captured.err
     assert f"{mixed_folder / 'pipe.png'}: expected a file, found a named pipe" in captured.err
-    assert f"{mixed_folder / 'cut.jpg'}: image file is truncated" in captured.err
-    assert f"{mixed_folder / 'no-picture.jpg'}: cannot identify image file" in captured.err
+    assert f"{mixed_folder / 'cut.jpg'}: the photo cannot be read: image file is truncated" in captured.err
+    assert f"{mixed_folder / 'no-picture.jpg'}: the photo cannot be read: cannot identify image file" in captured.err
     assert "moving.gif: an animation of 2 pictures: the first one was segmented" in captured.err
     assert "8/8" in captured.err  # the progress bar
 

@@ -218,7 +218,7 @@ def predict_all(
         except Exception as error:
             if show_traceback:
                 traceback.print_exc()
-            report.failures.append((item.path, _first_line(error)))
+            report.failures.append((item.path, _first_line(error).removeprefix(f"{item.path}: ")))
     return report
 
 
@@ -234,15 +234,22 @@ def predict_photo(item: PredictionInput, segmenter: PhotoSegmenter, outputs: Seq
 def predict_video(
     item: PredictionInput, segmenter: PhotoSegmenter, outputs: Sequence[PredictionOutput], *, quiet: bool = False
 ) -> list[str]:
-    """Segments a video frame by frame, each for itself; holds one frame at a time. Returns remarks for the user."""
+    """Segments a video frame by frame, each for itself; holds one frame at a time. Returns remarks for the user.
+
+    Raises:
+        ValueError: The video is damaged. What could be read of it is written all the same where the decoder went on.
+    """
     remarks: list[str] = []
-    with VideoReader(item.path) as video, ExitStack() as stack:
-        writers: list[FrameWriter] = [stack.enter_context(output.video(item.name, video)) for output in outputs]
-        for frame, time in tqdm(video, total=video.num_frames, unit="frame", disable=quiet, leave=False):
-            label_map, size = segmenter(frame)
-            for write in writers:
-                write(frame, label_map, time)
-            remarks = _size_remarks(frame.shape[:2], size)
+    with VideoReader(item.path) as video:
+        with ExitStack() as stack:
+            writers: list[FrameWriter] = [stack.enter_context(output.video(item.name, video)) for output in outputs]
+            for frame, time in tqdm(video, total=video.num_frames, unit="frame", disable=quiet, leave=False):
+                label_map, size = segmenter(frame)
+                for write in writers:
+                    write(frame, label_map, time)
+                remarks = _size_remarks(frame.shape[:2], size)
+        if (damage := video.damage()) is not None:
+            raise ValueError(f"the video is damaged: {damage}; what could be read was segmented.")
     return remarks
 
 

@@ -80,13 +80,18 @@ def read_photo(path: Path) -> tuple[np.ndarray, list[str]]:
         uint8 RGB (height, width, 3).
 
     Raises:
-        OSError, ValueError, SyntaxError: The file cannot be read.
+        FileNotFoundError: There is no such file.
+        ValueError: It is no plain file, or cannot be read.
     """
     check_regular_file(path)
-    with Image.open(path) as file:
-        num_frames = getattr(file, "n_frames", 1)
+    try:
+        with Image.open(path) as file:
+            num_frames = getattr(file, "n_frames", 1)
+        pixels = read_image(load_file(path))
+    except Exception as error:  # decoders raise all sorts of errors
+        reason = str(error).strip().partition("\n")[0] or type(error).__name__
+        raise ValueError(f"{path}: the photo cannot be read: {reason}") from error
     remarks = [f"an animation of {num_frames} pictures: the first one was segmented"] if num_frames > 1 else []
-    pixels = read_image(load_file(path))
     return pixels.permute(1, 2, 0).contiguous().numpy(), remarks
 
 
