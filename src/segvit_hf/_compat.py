@@ -23,7 +23,7 @@ from transformers.modeling_outputs import BackboneOutput
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from transformers.models.auto.modeling_auto import MODEL_FOR_SEMANTIC_SEGMENTATION_MAPPING_NAMES
 from transformers.processing_utils import ImagesKwargs, Unpack
-from transformers.utils import TransformersKwargs
+from transformers.utils import TransformersKwargs, cached_file
 from transformers.utils import logging as transformers_logging
 from transformers.utils.generic import can_return_tuple, merge_with_config_defaults
 from transformers.utils.logging import disable_progress_bar
@@ -65,6 +65,7 @@ __all__ = [
     "TorchvisionBackend",
     "TransformersKwargs",
     "Unpack",
+    "cached_file",
     "can_return_tuple",
     "capture_outputs",
     "disable_progress_bar",

@@ -9,7 +9,6 @@ import sys
 from dataclasses import replace
 from typing import Any
 
-import torch
 from accelerate import Accelerator
 from transformers import AutoImageProcessor, AutoModelForSemanticSegmentation, PreTrainedModel
 
@@ -26,6 +25,7 @@ from segvit_hf.training.data.sources import (
     open_validation_data,
 )
 from segvit_hf.training.evaluation import EvaluationResult, evaluate_model, ignore_index_of
+from segvit_hf.training.process_group import leave_process_group
 from segvit_hf.training.recipe import DataRecipe, DataSource
 from segvit_hf.training.recipe_parsing import RecipeError
 from segvit_hf.training.stopping import is_first_process
@@ -175,9 +175,9 @@ def run(options: argparse.Namespace) -> int:
     except RecipeError as error:
         return _report(error, 2)
     except SampleError as error:
+        leave_process_group()
         return _report(error, 1)
-    if torch.distributed.is_initialized():
-        torch.distributed.destroy_process_group()
+    leave_process_group()
     return 0
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from segvit_hf.conversion.convert import ConvertedCheckpoint, no_progress_bar
 from segvit_hf.conversion.errors import ConversionError
 from segvit_hf.files import atomic_path
-from segvit_hf.registration import add_remote_code
+from segvit_hf.remote_code import add_remote_code
 
 _READ_SIZE = 1 << 20
 

@@ -4,7 +4,6 @@ import logging
 import sys
 from pathlib import Path
 
-import torch
 import yaml
 from accelerate import Accelerator
 from accelerate.utils import DistributedDataParallelKwargs, set_seed
@@ -14,6 +13,7 @@ from segvit_hf.data.label_sets import LabelSet
 from segvit_hf.files import write_text
 from segvit_hf.training.checkpoint_state import ResumeError
 from segvit_hf.training.data.datasets import ClassIdDataset, StoredDataset, fingerprint
+from segvit_hf.training.data.samples import SampleError
 from segvit_hf.training.data.sources import (
     check_ignore_index,
     check_label_maps,
@@ -24,9 +24,10 @@ from segvit_hf.training.data.sources import (
 from segvit_hf.training.evaluation import EvaluationResult, ignore_index_of
 from segvit_hf.training.loop import Start, TrainingJob, train
 from segvit_hf.training.model_building import BuiltModel, build_config, build_model
+from segvit_hf.training.process_group import leave_process_group
 from segvit_hf.training.recipe import Recipe
 from segvit_hf.training.run_log import check_tensorboard
-from segvit_hf.training.stopping import named_write_errors
+from segvit_hf.training.stopping import RunInterrupted, named_write_errors
 
 logger = logging.getLogger("segvit_hf.training")
 
@@ -58,9 +59,12 @@ def run_recipe(recipe: Recipe, output: Path, start: Start) -> EvaluationResult |
     if accelerator.is_main_process:
         with named_write_errors(output / "recipe.yaml"):
             write_text(output / "recipe.yaml", resolved_yaml(recipe))
-    result = train(job, accelerator, start)
-    if torch.distributed.is_initialized():
-        torch.distributed.destroy_process_group()
+    try:
+        result = train(job, accelerator, start)
+    except (SampleError, RunInterrupted):  # which all processes raise
+        leave_process_group()
+        raise
+    leave_process_group()
     logger.info("done: %s", output)
     return result
 

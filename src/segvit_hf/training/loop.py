@@ -20,7 +20,7 @@ from tqdm.auto import tqdm
 from transformers import PreTrainedModel
 
 from segvit_hf.files import atomic_path
-from segvit_hf.registration import add_remote_code
+from segvit_hf.remote_code import add_remote_code
 from segvit_hf.training.checkpoints import find_checkpoints, resume, save_checkpoint
 from segvit_hf.training.data.datasets import SegmentationDataset
 from segvit_hf.training.data.loading import TrainingBatch, TrainingCropDataset, build_training_loader
