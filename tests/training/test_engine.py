@@ -125,7 +125,9 @@ def test_gradient_checkpointing_follows_the_recipe(tmp_path: Path, checkpointing
     recipe = load_recipe(tmp_path / "recipe.yaml", [f"runtime.gradient_checkpointing={checkpointing}"])
     classes = get_label_set("cityscapes")
     model = build_model(recipe, build_config(recipe, classes), classes).model
-    assert model.is_gradient_checkpointing == checkpointing
+    layers = [module for module in model.modules() if hasattr(module, "gradient_checkpointing")]
+    assert layers
+    assert all(layer.gradient_checkpointing == checkpointing for layer in layers)
 
 
 @pytest.mark.parametrize("unused", [False, True])
