@@ -9,7 +9,7 @@ import torch
 
 from segvit_hf import SegVitImageProcessor
 from segvit_hf.data import TrainingAugmentation
-from segvit_hf.training.data.loading import TrainingCropDataset, build_training_loader
+from segvit_hf.training.data.loading import TrainingCrop, TrainingCropDataset, build_training_loader
 from segvit_hf.training.data.sampling import SampleOrder, SampleRequest, TrainingBatchSampler
 
 
@@ -63,6 +63,12 @@ def crops() -> TrainingCropDataset:
     return TrainingCropDataset(_Photos(), augmentation, processor, seed=1, ignore_index=255)
 
 
+def crop(crops: TrainingCropDataset, number: int, index: int) -> TrainingCrop:
+    found = crops[SampleRequest(number, index)]
+    assert isinstance(found, TrainingCrop)
+    return found
+
+
 def test_batches_are_the_same_with_and_without_workers(crops: TrainingCropDataset) -> None:
     batches = [
         list(
@@ -77,12 +83,12 @@ def test_batches_are_the_same_with_and_without_workers(crops: TrainingCropDatase
         for workers in (0, 2)
     ]
     for alone, with_workers in zip(*batches, strict=True):
-        assert torch.equal(alone["pixel_values"], with_workers["pixel_values"])
-        assert torch.equal(alone["labels"], with_workers["labels"])
+        assert torch.equal(alone.inputs["pixel_values"], with_workers.inputs["pixel_values"])
+        assert torch.equal(alone.inputs["labels"], with_workers.inputs["labels"])
 
 
 def test_a_photo_is_augmented_anew_whenever_it_comes(crops: TrainingCropDataset) -> None:
-    first, again, later = (crops[SampleRequest(number, 0)]["pixel_values"] for number in (0, 0, 5))
+    first, again, later = (crop(crops, number, 0).pixel_values for number in (0, 0, 5))
     assert torch.equal(first, again)
     assert not torch.equal(first, later)
 
@@ -90,13 +96,13 @@ def test_a_photo_is_augmented_anew_whenever_it_comes(crops: TrainingCropDataset)
 def test_small_crops_are_padded_after_normalization(crops: TrainingCropDataset) -> None:
     padded = 0
     for number in range(20):
-        sample = crops[SampleRequest(number, number % 5)]
-        assert sample["pixel_values"].shape == (3, 48, 32)
-        assert sample["labels"].shape == (48, 32)
-        ignored = sample["labels"] == 255
+        sample = crop(crops, number, number % 5)
+        assert sample.pixel_values.shape == (3, 48, 32)
+        assert sample.labels.shape == (48, 32)
+        ignored = sample.labels == 255
         # Labels are not reduced a second time: class 0 is still there, and only padding is ignored.
-        assert bool((sample["labels"] == 0).any())
-        assert bool((sample["pixel_values"][:, ignored] == 0).all())
+        assert bool((sample.labels == 0).any())
+        assert bool((sample.pixel_values[:, ignored] == 0).all())
         padded += bool(ignored.any())
     assert 0 < padded < 20
 

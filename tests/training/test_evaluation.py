@@ -12,40 +12,12 @@ from PIL import Image
 from transformers import PreTrainedModel
 
 import segvit_hf
-from segvit_hf import SegVitConfig, SegVitForSemanticSegmentation, SegVitImageProcessor
+from segvit_hf import SegVitForSemanticSegmentation, SegVitImageProcessor
 from segvit_hf.training.data.datasets import reduce_zero_label
 from segvit_hf.training.demo.scenes import CLASS_NAMES
 from segvit_hf.training.evaluation import evaluate_model
 from tests.training.conftest import Scenes
 from tests.training.conftest import evaluate as main
-
-
-@pytest.fixture(scope="module")
-def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("model")
-    torch.manual_seed(0)
-    config = SegVitConfig(
-        image_size=32,
-        patch_size=8,
-        hidden_size=16,
-        num_hidden_layers=1,
-        num_attention_heads=2,
-        intermediate_size=32,
-        encoder_out_indices=[0],
-        decoder_hidden_size=16,
-        decoder_num_layers=1,
-        decoder_num_attention_heads=2,
-        num_decoder_stages=1,
-        id2label=dict(enumerate(CLASS_NAMES)),
-    )
-    model = SegVitForSemanticSegmentation(config)
-    with torch.no_grad():  # larger weights than the usual start: predictions that vary within a picture
-        for parameter in model.parameters():
-            if parameter.ndim > 1:
-                parameter.copy_(torch.randn_like(parameter))
-    model.save_pretrained(folder)
-    SegVitImageProcessor(size={"shortest_edge": 40, "longest_edge": 160}).save_pretrained(folder)
-    return folder
 
 
 @pytest.fixture

@@ -131,7 +131,10 @@ def test_another_class_count_starts_only_the_class_layers_anew(
     ("flags", "message"),
     [
         (["--classes", "CLASSES"], "id 3 is out of range"),
-        (["--set", "model.type=unet"], "model.type: expected a model type"),
+        (
+            ["--set", "model.type=unet"],
+            "model.type: model_type: expected one of segmenter, segvit, setr, vit_adapter, found 'unet'",
+        ),
         (["--set", "model.config.depth=3"], "model.config: unknown fields of SegVitConfig: depth"),
         (["--set", "image_processor.sise=3"], "unknown arguments ['sise']"),
         (["--set", "batch.effective_size=5"], "multiple of per_device_size x processes, found 5 and 2 x 1 = 2"),

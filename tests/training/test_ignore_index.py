@@ -11,7 +11,7 @@ from transformers import AutoModelForSemanticSegmentation
 from segvit_hf import SegVitImageProcessor
 from segvit_hf.data import LabelSet, TrainingAugmentation
 from segvit_hf.training.data.datasets import ClassIdDataset
-from segvit_hf.training.data.loading import TrainingCropDataset
+from segvit_hf.training.data.loading import TrainingCrop, TrainingCropDataset
 from segvit_hf.training.data.sampling import SampleRequest
 from segvit_hf.training.run_log import read_log
 from tests.training.conftest import Scenes, evaluate, finetune
@@ -77,6 +77,7 @@ def test_labels_are_reduced_and_crops_padded_with_it() -> None:
     assert dataset[0]["segmentation_map"].tolist() == [[IGNORED, 0, 1, IGNORED]] * 5
     augmentation = TrainingAugmentation((7, 4), scale_range=None, flip_probability=0.0, ignore_index=7)
     crops = TrainingCropDataset(dataset, augmentation, SegVitImageProcessor(), seed=0, ignore_index=IGNORED)
-    labels = crops[SampleRequest(0, 0)]["labels"]
-    assert labels.tolist() == [[IGNORED, 0, 1, IGNORED]] * 5 + [[IGNORED] * 4] * 2
+    crop = crops[SampleRequest(0, 0)]
+    assert isinstance(crop, TrainingCrop)
+    assert crop.labels.tolist() == [[IGNORED, 0, 1, IGNORED]] * 5 + [[IGNORED] * 4] * 2
     assert crops.augment.ignore_index == IGNORED

@@ -7,38 +7,49 @@ torchrun --nproc_per_node 2 -m segvit_hf.cli evaluate --model DIR --layout ade20
 import argparse
 import sys
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from accelerate import Accelerator
 from transformers import AutoImageProcessor, AutoModelForSemanticSegmentation, PreTrainedModel
 
 import segvit_hf  # noqa: F401 - registers the architectures with the Auto classes
+from segvit_hf.cli.path_arguments import path_argument
 from segvit_hf.data.class_names import class_names
 from segvit_hf.data.label_sets import LabelSet
 from segvit_hf.training.data.datasets import ClassIdDataset
-from segvit_hf.training.data.sources import check_label_maps, load_label_set, open_validation_data
+from segvit_hf.training.data.samples import SampleError
+from segvit_hf.training.data.sources import (
+    check_ignore_index,
+    check_label_maps,
+    load_label_set,
+    open_validation_data,
+)
 from segvit_hf.training.evaluation import EvaluationResult, evaluate_model, ignore_index_of
 from segvit_hf.training.process_group import leave_process_group
 from segvit_hf.training.recipe import DataRecipe, DataSource
 from segvit_hf.training.recipe_parsing import RecipeError
+from segvit_hf.training.stopping import is_first_process
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the description and the arguments of the command."""
     parser.description = "Evaluate a semantic-segmentation model."
-    parser.add_argument("--model", required=True, metavar="DIR", help="saved model with its image processor")
-    parser.add_argument("--images", metavar="DIR", help="folder of photos")
-    parser.add_argument("--annotations", metavar="DIR", help="folder of their label maps")
+    parser.add_argument(
+        "--model", required=True, type=_text, metavar="DIR", help="saved model with its image processor"
+    )
+    parser.add_argument("--images", type=_text, metavar="DIR", help="folder of photos")
+    parser.add_argument("--annotations", type=_text, metavar="DIR", help="folder of their label maps")
     parser.add_argument(
         "--image-suffix", default="", help="end of the photos' names that is not part of the pair's name"
     )
     parser.add_argument("--annotation-suffix", default="", help="the same for the label maps")
-    parser.add_argument("--list-file", metavar="FILE", help="names of the pairs to use, one a line")
+    parser.add_argument("--list-file", type=_text, metavar="FILE", help="names of the pairs to use, one a line")
     parser.add_argument("--layout", metavar="NAME", help="instead of folders: a known data set below --data-root")
-    parser.add_argument("--data-root", metavar="DIR")
+    parser.add_argument("--data-root", type=_text, metavar="DIR")
     classes = parser.add_mutually_exclusive_group()
-    classes.add_argument("--classes", metavar="FILE", help="class list, one name a line (default: the model's)")
+    classes.add_argument(
+        "--classes", type=_text, metavar="FILE", help="class list, one name a line (default: the model's)"
+    )
     classes.add_argument("--label-set", metavar="NAME", help="a known class list, for example ade20k")
     parser.add_argument(
         "--reduce-zero-label",
@@ -46,13 +57,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="whether id 0 of the label maps means 'ignore' and classes count from 1 (default: what the label set "
         "says, without one what the model's image processor says)",
     )
+    parser.add_argument(
+        "--skip-unreadable", action="store_true", help="leave out photos that cannot be used, and count them"
+    )
     parser.add_argument("--scales", type=float, nargs="+", default=[1.0], metavar="X", help="average these scales")
     parser.add_argument("--flip", action="store_true", help="average mirrored photos, too")
     parser.add_argument("--batch-size", type=int, default=1, metavar="N", help="photos at a time per process")
     parser.add_argument("--workers", type=int, default=2, metavar="N", help="loader processes per process")
     parser.add_argument("--mixed-precision", choices=("no", "fp16", "bf16"))
-    parser.add_argument("--output", metavar="FILE.json", help="write the result there")
+    parser.add_argument("--output", type=path_argument, metavar="FILE.json", help="write the result there")
     parser.set_defaults(run=run)
+
+
+def _text(text: str) -> str:
+    """A path or a name; an empty one comes from a shell variable that is not set."""
+    path_argument(text)
+    return text
 
 
 def label_set_of(
@@ -106,6 +126,7 @@ def data_of(options: argparse.Namespace) -> DataRecipe:
         validation=source,
         label_set=options.label_set,
         classes=options.classes,
+        skip_unreadable=options.skip_unreadable,
     )
 
 
@@ -124,7 +145,10 @@ def evaluate(options: argparse.Namespace) -> EvaluationResult:
     label_set, ignore_index = label_set_of(options, data, model, image_processor), ignore_index_of(model.config)
     stored = open_validation_data(data, label_set, ignore_index)
     assert stored is not None  # data_of gives a source or a layout
-    check_label_maps(stored, label_set, ignore_index, samples=50, key="--annotations")
+    check_ignore_index(label_set, ignore_index)
+    check_label_maps(
+        stored, label_set, ignore_index, samples=50, key="--annotations", skip_unreadable=data.skip_unreadable
+    )
     model.config.id2label = label_set.id2label
     result = evaluate_model(
         model.to(accelerator.device),
@@ -135,11 +159,12 @@ def evaluate(options: argparse.Namespace) -> EvaluationResult:
         workers=options.workers,
         scales=options.scales,
         flip=options.flip,
+        skip_unreadable=data.skip_unreadable,
     )
     if accelerator.is_main_process:
         print(result.table())
         if options.output is not None:
-            result.write_json(Path(options.output))
+            result.write_json(options.output)
     return result
 
 
@@ -148,7 +173,15 @@ def run(options: argparse.Namespace) -> int:
     try:
         evaluate(options)
     except RecipeError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+        return _report(error, 2)
+    except SampleError as error:
+        return _report(error, 1)
     leave_process_group()
     return 0
+
+
+def _report(error: ValueError, status: int) -> int:
+    """Prints a message, once also where several processes have it."""
+    if is_first_process():
+        print(f"error: {error}", file=sys.stderr)
+    return status

@@ -15,6 +15,9 @@ from segvit_hf.image_processing.opencv_resize import resize_nearest, resize_uint
 from segvit_hf.image_processing.size_rules import keep_ratio_size
 
 _CROP_TRIALS = 10
+# What is larger is a slip of the pen, which would fill the memory.
+_LARGEST_SIDE = 16384
+_LARGEST_SCALE = 100
 
 
 @dataclass(frozen=True)
@@ -54,12 +57,19 @@ class TrainingAugmentation:
     def __post_init__(self) -> None:
         _check(min(_as_pair(self.crop_size)) > 0, f"crop_size: expected positive pixels, found {self.crop_size}")
         _check(
-            self.size is None or (len(self.size) == 2 and min(self.size) > 0),
-            f"size: expected two positive numbers (long side, short side) or None, found {self.size}",
+            max(_as_pair(self.crop_size)) <= _LARGEST_SIDE,
+            f"crop_size: expected at most {_LARGEST_SIDE} pixels a side, found {self.crop_size}",
+        )
+        _check(
+            self.size is None or (len(self.size) == 2 and min(self.size) > 0 and max(self.size) <= _LARGEST_SIDE),
+            f"size: expected two numbers of 1 to {_LARGEST_SIDE} (long side, short side) or None, found {self.size}",
         )
         if self.scale_range is not None:
             low, high = self.scale_range
-            _check(0 < low <= high, f"scale_range: expected 0 < smallest <= largest, found {list(self.scale_range)}")
+            _check(
+                0 < low <= high <= _LARGEST_SCALE,
+                f"scale_range: expected 0 < smallest <= largest <= {_LARGEST_SCALE}, found {list(self.scale_range)}",
+            )
         _check(0 < self.cat_max_ratio <= 1, f"cat_max_ratio: expected a share in (0, 1], found {self.cat_max_ratio}")
         _check(0 <= self.flip_probability <= 1, f"flip_probability: expected 0 to 1, found {self.flip_probability}")
         # One form for one meaning: what is written and compared does not depend on how it was given.

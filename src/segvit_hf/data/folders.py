@@ -216,7 +216,8 @@ class SegmentationFolders:
         try:
             with Image.open(path) as file:
                 return np.array(ImageOps.exif_transpose(file).convert("RGB"))
-        except (OSError, SyntaxError, ValueError) as error:
+        # Each of PIL's readers has its own way to fail on a damaged file.
+        except Exception as error:
             raise ValueError(f"{path}: the photo cannot be read: {error}.") from error
 
 
@@ -224,12 +225,13 @@ def _files_by_name(folder: Path, suffix: str, endings: frozenset[str], what: str
     if not folder.is_dir():
         raise FileNotFoundError(f"the folder of {what}, {folder}, does not exist.")
     found: dict[str, Path] = {}
-    # Not rglob: it does not follow links to folders.
-    paths = (Path(parent) / name for parent, _, names in os.walk(folder, followlinks=True) for name in names)
-    for path in sorted(paths):
+    for path, is_regular in sorted(_entries(folder)):
         hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
         if hidden or path.suffix.lower() not in endings or not path.stem.endswith(suffix):
             continue
+        if not is_regular:
+            kind = "a link that leads nowhere" if not path.exists() else "a pipe, a socket or a device"
+            raise ValueError(f"{path}: expected a file among the {what}, found {kind}.")
         stem = path.stem[: len(path.stem) - len(suffix)]
         name = (path.relative_to(folder).parent / stem).as_posix()
         if name in found:
@@ -239,6 +241,16 @@ def _files_by_name(folder: Path, suffix: str, endings: frozenset[str], what: str
         ends = ", ".join(f"*{suffix}{ending}" for ending in sorted(endings))
         raise ValueError(f"the folder of {what}, {folder}, holds no files {ends}.")
     return found
+
+
+def _entries(folder: Path) -> Iterator[tuple[Path, bool]]:
+    """All that is in a folder and its subfolders except these, and whether it is a file, which reading would end."""
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_dir():  # also a link to one
+                yield from _entries(Path(entry.path))
+            else:
+                yield Path(entry.path), entry.is_file()
 
 
 def _refuse_unmatched(
@@ -263,7 +275,11 @@ def _refuse_unmatched(
 def _read_names(path: Path) -> list[str]:
     if not path.is_file():
         raise FileNotFoundError(f"the list of names {path} does not exist.")
-    names = [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"the list of names {path}: expected UTF-8 text, found: {error}.") from error
+    names = [line.strip() for line in text.splitlines() if line.strip()]
     if not names:
         raise ValueError(f"the list of names {path} is empty.")
     return list(dict.fromkeys(names))

@@ -1,6 +1,7 @@
 """Names and colors of the classes of the usual data sets, and reading them from a file."""
 
 import json
+from collections import Counter
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -109,7 +110,10 @@ def read_class_list(path: str | Path, reduce_zero_label: bool = False) -> LabelS
         classes, palette = _parse_lines(text.splitlines(), source=str(path))
     if not classes:
         raise ValueError(f"class list {path}: expected at least one class, found none.")
-    repeated = sorted({name for name in classes if classes.count(name) > 1})
+    odd = [name for name in classes if not name.strip() or not name.isprintable()]
+    if odd:
+        raise ValueError(f"class list {path}: expected names of printable characters, found {odd[0]!r}.")
+    repeated = sorted(name for name, times in Counter(classes).items() if times > 1)
     if repeated:
         raise ValueError(f"class list {path}: expected distinct names, found more than once: {', '.join(repeated)}.")
     return LabelSet(path.stem, tuple(classes), tuple(palette), reduce_zero_label)
@@ -137,7 +141,7 @@ def _parse_lines(lines: list[str], source: str) -> tuple[list[str], list[Color]]
 def _parse_json(text: str, path: Path) -> tuple[list[str], list[Color]]:
     try:
         content = json.loads(text)
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"class list {path}: expected valid JSON, found: {error}.") from error
     if isinstance(content, dict):
         missing = [index for index in range(len(content)) if str(index) not in content]

@@ -5,16 +5,17 @@ exactly one of them and the counts are added as integers: the result does not de
 """
 
 import json
+import logging
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
 from accelerate import Accelerator
-from torch.utils.data import DataLoader, Dataset, Subset
+from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 from transformers import PreTrainedConfig, PreTrainedModel
 
@@ -24,6 +25,10 @@ from segvit_hf.data.label_maps import DEFAULT_IGNORE_INDEX
 from segvit_hf.files import write_text
 from segvit_hf.metrics.mean_iou import ConfusionMatrix
 from segvit_hf.training.data.datasets import SegmentationDataset
+from segvit_hf.training.data.samples import SampleError, SampleSubset
+from segvit_hf.training.stopping import RunInterrupted, first_message, ignore_interrupts, named_write_errors
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -39,6 +44,7 @@ class EvaluationResult:
         mean_iou: Over the classes that occur.
         mean_accuracy: The same.
         overall_accuracy: Of all pixels.
+        num_skipped: How many photos could not be used and were left out.
     """
 
     class_names: tuple[str, ...]
@@ -49,10 +55,11 @@ class EvaluationResult:
     mean_iou: float
     mean_accuracy: float
     overall_accuracy: float
+    num_skipped: int = 0
 
     @classmethod
     def from_confusion(
-        cls, confusion: ConfusionMatrix, class_names: Sequence[str], num_pictures: int
+        cls, confusion: ConfusionMatrix, class_names: Sequence[str], num_pictures: int, num_skipped: int = 0
     ) -> "EvaluationResult":
         """The scores of a complete confusion matrix."""
         scores = confusion.compute()
@@ -65,6 +72,7 @@ class EvaluationResult:
             mean_iou=float(scores["mean_iou"]),
             mean_accuracy=float(scores["mean_accuracy"]),
             overall_accuracy=float(scores["overall_accuracy"]),
+            num_skipped=num_skipped,
         )
 
     def summary(self) -> dict[str, float]:
@@ -82,9 +90,10 @@ class EvaluationResult:
         for name, iou, accuracy in zip(self.class_names, self.iou, self.accuracy, strict=True):
             lines.append(f"{name:<{width}} {_percent(iou)} {_percent(accuracy)}")
         lines += ["-" * (width + 16), f"{'mean':<{width}} {_percent(self.mean_iou)} {_percent(self.mean_accuracy)}"]
+        skipped = f", {self.num_skipped} that cannot be used were skipped" if self.num_skipped else ""
         lines.append(
             f"mIoU {100 * self.mean_iou:.2f}  mAcc {100 * self.mean_accuracy:.2f}  "
-            f"aAcc {100 * self.overall_accuracy:.2f}  ({self.num_pictures} photos)"
+            f"aAcc {100 * self.overall_accuracy:.2f}  ({self.num_pictures} photos{skipped})"
         )
         return "\n".join(lines)
 
@@ -95,11 +104,17 @@ class EvaluationResult:
             for index, name in enumerate(self.class_names)
         ]
         means = {name: _number(value) for name, value in self.summary().items()}
-        return {**means, "num_pictures": self.num_pictures, "per_class": per_class}
+        counts = {"num_pictures": self.num_pictures, "num_skipped": self.num_skipped}
+        return {**means, **counts, "per_class": per_class}
 
     def write_json(self, path: str | Path) -> None:
-        """Writes `to_dict` to a file."""
-        write_text(path, json.dumps(self.to_dict(), indent=2, allow_nan=False) + "\n")
+        """Writes `to_dict` to a file.
+
+        Raises:
+            WriteError: It cannot be written.
+        """
+        with named_write_errors(Path(path)):
+            write_text(path, json.dumps(self.to_dict(), indent=2, allow_nan=False) + "\n")
 
 
 def evaluate_model(
@@ -112,6 +127,8 @@ def evaluate_model(
     workers: int = 0,
     scales: Sequence[float] = (1.0,),
     flip: bool = False,
+    skip_unreadable: bool = False,
+    should_stop: Callable[[], bool] = lambda: False,
 ) -> EvaluationResult:
     """Scores a model on labeled photos (called by all processes; all get the same result).
 
@@ -125,37 +142,38 @@ def evaluate_model(
         workers: Loader processes of each process.
         scales: Those of `segment`'s multi-scale protocol.
         flip: Whether mirrored photos are averaged, too.
+        skip_unreadable: Leave out photos that cannot be used, and count them.
+        should_stop: Asked before each batch; the evaluation ends when any process says yes.
+
+    Raises:
+        SampleError: A photo or its label map cannot be used; in all processes.
+        RunInterrupted: `should_stop` said yes; in all processes.
     """
+    single_pass = tuple(scales) == (1.0,) and not flip
+    loader = _loader(dataset, image_processor if single_pass else None, accelerator, batch_size, workers)
     names = tuple(class_names(model.config).values())
     confusion = ConfusionMatrix(len(names), ignore_index=ignore_index_of(model.config))
-    single_pass = tuple(scales) == (1.0,) and not flip
-    mine = range(accelerator.process_index, len(dataset), accelerator.num_processes)
-    loader: DataLoader[Any] = DataLoader(
-        Subset(cast(Dataset[Any], dataset), mine),
-        batch_size=batch_size if single_pass else 1,
-        num_workers=workers,
-        collate_fn=_Collator(image_processor if single_pass else None),
-        # A loader draws its workers' seed from this generator instead of the global one that dropout uses.
-        generator=torch.Generator(),
-    )
-    was_training = model.training
+    skipped: list[str] = []
+    stopped, was_training = False, model.training
     model.eval()
-    with torch.inference_mode():
+    try:
         for batch in tqdm(loader, desc="evaluate", disable=not accelerator.is_local_main_process, leave=False):
-            if single_pass:
-                predictions = _segment_batch(model, image_processor, batch, accelerator)
-            else:
-                with accelerator.autocast():
-                    predictions = [
-                        segvit_hf.segment(
-                            model, image_processor, image, scales=tuple(scales), flip=flip, max_logits=None
-                        )
-                        for image in batch["images"]
-                    ]
-            for prediction, reference in zip(predictions, batch["references"], strict=True):
+            skipped += batch["errors"]
+            for error in batch["errors"] if skip_unreadable else []:
+                logger.warning("skipped: %s", error)
+            stopped = should_stop()
+            if stopped or (skipped and not skip_unreadable):
+                break
+            for prediction, reference in zip(
+                _predict(model, image_processor, batch, accelerator, scales, flip), batch["references"], strict=True
+            ):
                 confusion.update(prediction.cpu().numpy(), reference)
-    model.train(was_training)
-    return EvaluationResult.from_confusion(_summed(confusion, accelerator), names, len(dataset))
+    finally:
+        model.train(was_training)
+    _raise_together(None if skip_unreadable or not skipped else skipped[0], stopped, accelerator)
+    num_skipped = int(accelerator.reduce(torch.tensor(len(skipped), device=accelerator.device), reduction="sum"))
+    summed = _summed(confusion, accelerator)
+    return EvaluationResult.from_confusion(summed, names, len(dataset) - num_skipped, num_skipped)
 
 
 def ignore_index_of(config: PreTrainedConfig) -> int:
@@ -163,13 +181,50 @@ def ignore_index_of(config: PreTrainedConfig) -> int:
     return int(getattr(config, "semantic_loss_ignore_index", DEFAULT_IGNORE_INDEX))
 
 
-def _segment_batch(
-    model: PreTrainedModel, image_processor: Any, batch: Mapping[str, Any], accelerator: Accelerator
+def _loader(
+    dataset: SegmentationDataset, image_processor: Any, accelerator: Accelerator, batch_size: int, workers: int
+) -> DataLoader[Any]:
+    """This process's share of the photos; with an image processor, prepared for one pass of the model."""
+    mine = range(accelerator.process_index, len(dataset), accelerator.num_processes)
+    return DataLoader(
+        SampleSubset(dataset, mine),
+        batch_size=1 if image_processor is None else batch_size,
+        num_workers=workers,
+        collate_fn=_Collator(image_processor),
+        worker_init_fn=ignore_interrupts,
+        # A loader draws its workers' seed from this generator instead of the global one that dropout uses.
+        generator=torch.Generator(),
+    )
+
+
+def _raise_together(error: str | None, stopped: bool, accelerator: Accelerator) -> None:
+    """Raises in all processes what one of them has to raise: the others would wait for its counts for ever."""
+    error = first_message(error, accelerator)
+    if error is not None:
+        raise SampleError(error)
+    if first_message("interrupted" if stopped else None, accelerator):
+        raise RunInterrupted("the evaluation was interrupted.")
+
+
+@torch.inference_mode()
+def _predict(
+    model: PreTrainedModel,
+    image_processor: Any,
+    batch: Mapping[str, Any],
+    accelerator: Accelerator,
+    scales: Sequence[float],
+    flip: bool,
 ) -> list[torch.Tensor]:
-    inputs = {name: value.to(accelerator.device) for name, value in batch["inputs"].items()}
-    sizes = [reference.shape for reference in batch["references"]]
     with accelerator.autocast():
-        outputs = model(**inputs)
+        if "images" in batch:
+            return [
+                segvit_hf.segment(model, image_processor, image, scales=tuple(scales), flip=flip, max_logits=None)
+                for image in batch["images"]
+            ]
+        if not batch["references"]:
+            return []
+        outputs = model(**{name: value.to(accelerator.device) for name, value in batch["inputs"].items()})
+    sizes = [reference.shape for reference in batch["references"]]
     return image_processor.post_process_semantic_segmentation(outputs, target_sizes=sizes)
 
 
@@ -187,12 +242,18 @@ class _Collator:
     def __init__(self, image_processor: Any) -> None:
         self.image_processor = image_processor
 
-    def __call__(self, items: list[Mapping[str, Any]]) -> dict[str, Any]:
-        images = [item["image"] for item in items]
-        references = [np.asarray(item["segmentation_map"]) for item in items]
+    def __call__(self, items: list[Mapping[str, Any] | SampleError]) -> dict[str, Any]:
+        errors = [str(item) for item in items if isinstance(item, SampleError)]
+        usable = [item for item in items if not isinstance(item, SampleError)]
+        images = [item["image"] for item in usable]
+        batch: dict[str, Any] = {
+            "references": [np.asarray(item["segmentation_map"]) for item in usable],
+            "errors": errors,
+        }
         if self.image_processor is None:
-            return {"images": images, "references": references}
-        return {"inputs": dict(self.image_processor(images=images, return_tensors="pt")), "references": references}
+            return {**batch, "images": images}
+        inputs = dict(self.image_processor(images=images, return_tensors="pt")) if images else {}
+        return {**batch, "inputs": inputs}
 
 
 def _percent(share: float) -> str:

@@ -11,27 +11,27 @@ from accelerate.utils import DistributedDataParallelKwargs, set_seed
 from segvit_hf._compat import disable_progress_bar
 from segvit_hf.data.label_sets import LabelSet
 from segvit_hf.files import write_text
-from segvit_hf.training.checkpoints import ResumeError
+from segvit_hf.training.checkpoint_state import ResumeError
 from segvit_hf.training.data.datasets import ClassIdDataset, StoredDataset, fingerprint
 from segvit_hf.training.data.sources import (
+    check_ignore_index,
     check_label_maps,
     load_label_set,
     open_training_data,
     open_validation_data,
 )
 from segvit_hf.training.evaluation import EvaluationResult, ignore_index_of
-from segvit_hf.training.loop import TrainingJob, train
+from segvit_hf.training.loop import Start, TrainingJob, train
 from segvit_hf.training.model_building import BuiltModel, build_config, build_model
 from segvit_hf.training.process_group import leave_process_group
 from segvit_hf.training.recipe import Recipe
-from segvit_hf.training.run_log import LOG_FILE, check_tensorboard
+from segvit_hf.training.run_log import check_tensorboard
+from segvit_hf.training.stopping import named_write_errors
 
 logger = logging.getLogger("segvit_hf.training")
 
 
-def run_recipe(
-    recipe: Recipe, output: Path, *, resume: str | None = None, stop_at_step: int | None = None
-) -> EvaluationResult | None:
+def run_recipe(recipe: Recipe, output: Path, start: Start) -> EvaluationResult | None:
     """Trains what a recipe describes (called by all processes) and returns the last evaluation.
 
     Writes into the output folder: recipe.yaml (as resolved), log.jsonl, tensorboard/, checkpoints/, best_model/,
@@ -40,24 +40,25 @@ def run_recipe(
     Args:
         recipe: Everything that decides the result.
         output: The folder.
-        resume: `"latest"` or the path of a checkpoint to go on from.
-        stop_at_step: Checkpoint and stop there, to resume later.
+        start: Where the run begins and where it pauses.
 
     Raises:
         RecipeError: Something in the recipe does not fit the data, the model or the number of processes.
         ResumeError: The folder holds another run, or there is no fitting checkpoint.
-        FloatingPointError: The loss is not finite.
+        FloatingPointError, SampleError, RunInterrupted, WriteError: As `train`.
     """
     check_tensorboard(recipe.logging.tensorboard)
-    check_output(output, resume)
+    if start.resume is None:
+        check_output(output)
     accelerator = build_accelerator(recipe, output)
     _set_up_messages(accelerator.is_main_process)
     recipe.batch.accumulation_steps(accelerator.num_processes)  # an error now, not after the model is built
     job = prepare_job(recipe, output)
     accelerator.wait_for_everyone()
     if accelerator.is_main_process:
-        write_text(output / "recipe.yaml", resolved_yaml(recipe))
-    result = train(job, accelerator, resume, stop_at_step)
+        with named_write_errors(output / "recipe.yaml"):
+            write_text(output / "recipe.yaml", resolved_yaml(recipe))
+    result = train(job, accelerator, start)
     leave_process_group()
     logger.info("done: %s", output)
     return result
@@ -68,15 +69,21 @@ def resolved_yaml(recipe: Recipe) -> str:
     return yaml.safe_dump(recipe.to_dict(), sort_keys=False, default_flow_style=None, width=119)
 
 
-def check_output(output: Path, resume: str | None) -> None:
-    """Refuses to write over another run.
+def check_output(output: Path) -> None:
+    """Refuses to write over another run: a folder with a checkpoint or a model.
+
+    A run that ended before its first checkpoint leaves nothing to go on from. It can be started again in its folder;
+    its recipe and its log are replaced.
 
     Raises:
-        ResumeError: The folder holds a run and it is not to be resumed.
+        ResumeError: The folder holds a run.
     """
-    if resume is None and any((output / name).exists() for name in (LOG_FILE, "checkpoints", "model")):
+    found = [output / name for name in ("model", "best_model") if (output / name).exists()]
+    found += sorted(output.glob("checkpoints/step-*"))[-1:]
+    if found:
         raise ResumeError(
-            f"--output {output}: expected a new folder, found a run; go on with it (--resume) or choose another one."
+            f"--output {output}: expected a new folder, found a run ({', '.join(path.name for path in found)}); go on "
+            "with it (--resume) or choose another one."
         )
 
 
@@ -99,12 +106,14 @@ def prepare_job(recipe: Recipe, output: Path) -> TrainingJob:
     label_set = load_label_set(recipe.data)
     config = build_config(recipe, label_set)
     ignore_index = ignore_index_of(config)
+    check_ignore_index(label_set, ignore_index)
     training = open_training_data(recipe.data, label_set, ignore_index)
     validation = open_validation_data(recipe.data, label_set, ignore_index)
     for part, dataset in (("train", training), ("validation", validation)):
         if dataset is not None:
             samples = recipe.data.label_check_samples
-            report = check_label_maps(dataset, label_set, ignore_index, samples, f"data.{part}")
+            skip = recipe.data.skip_unreadable
+            report = check_label_maps(dataset, label_set, ignore_index, samples, f"data.{part}", skip_unreadable=skip)
             logger.info("data.%s: %s", part, report)
     set_seed(recipe.runtime.seed)
     built = build_model(recipe, config, label_set)

@@ -1,6 +1,8 @@
 """The training loop: accumulate, clip, step, log, evaluate, save.
 
-It knows no architecture: the model returns its own loss (and `losses`, its named parts), the recipe says the rest.
+Whatever ends a run early that is not its own fault (Ctrl-C, a sample that cannot be used) leaves a checkpoint of the
+last complete step. It knows no architecture: the model returns its own loss (and `losses`, its named parts), the
+recipe says the rest.
 """
 
 import contextlib
@@ -19,9 +21,10 @@ from transformers import PreTrainedModel
 
 from segvit_hf.files import atomic_path
 from segvit_hf.remote_code import add_remote_code
-from segvit_hf.training.checkpoints import find_checkpoint, load_checkpoint, read_state, save_checkpoint
+from segvit_hf.training.checkpoints import find_checkpoints, resume, save_checkpoint
 from segvit_hf.training.data.datasets import SegmentationDataset
-from segvit_hf.training.data.loading import TrainingCropDataset, build_training_loader
+from segvit_hf.training.data.loading import TrainingBatch, TrainingCropDataset, build_training_loader
+from segvit_hf.training.data.samples import SampleError
 from segvit_hf.training.data.sampling import SampleOrder, TrainingBatchSampler
 from segvit_hf.training.evaluation import EvaluationResult, evaluate_model, ignore_index_of
 from segvit_hf.training.loss_meter import LossMeter
@@ -30,6 +33,15 @@ from segvit_hf.training.optimization.parameter_groups import build_optimizer
 from segvit_hf.training.optimization.schedule import build_scheduler
 from segvit_hf.training.recipe import Recipe
 from segvit_hf.training.run_log import RunLog
+from segvit_hf.training.skipped_samples import SkippedSamples
+from segvit_hf.training.stopping import (
+    Agreement,
+    Interrupts,
+    Reason,
+    RunInterrupted,
+    first_message,
+    named_write_errors,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -58,62 +70,94 @@ class TrainingJob:
     identity: dict[str, Any]
 
 
-def train(
-    job: TrainingJob, accelerator: Accelerator, resume: str | None = None, stop_at_step: int | None = None
-) -> EvaluationResult | None:
+@dataclass(frozen=True)
+class Start:
+    """Where a run begins and where it pauses.
+
+    Attributes:
+        resume: `"latest"` or the path of a checkpoint to go on from; `None` begins anew.
+        fall_back: Go on from an older checkpoint where that one is damaged.
+        stop_at_step: Stop there, with a checkpoint, although the schedule is longer; a resumed run goes on as if
+            nothing had happened. The result is then not final: no `model` folder is written.
+    """
+
+    resume: str | None = None
+    fall_back: bool = False
+    stop_at_step: int | None = None
+
+
+def train(job: TrainingJob, accelerator: Accelerator, start: Start) -> EvaluationResult | None:
     """Trains, saves `<output>/model` (and `best_model`), and returns the last evaluation.
 
     Args:
         job: What is trained on what.
         accelerator: That of this process; all processes call.
-        resume: `"latest"` or the path of a checkpoint to go on from.
-        stop_at_step: Stop there, with a checkpoint, although the schedule is longer; a resumed run goes on as if
-            nothing had happened. The result is then not final: no `model` folder is written.
+        start: Where the run begins and where it pauses.
 
     Raises:
-        ResumeError: There is no such checkpoint, or it belongs to another run.
+        ResumeError: There is no such checkpoint, it is damaged, or it belongs to another run.
         FloatingPointError: The loss is not finite.
+        SampleError: A photo or its label map cannot be used; the message says where the run can go on.
+        RunInterrupted: Ctrl-C; the same.
+        WriteError: A file cannot be written.
     """
-    return _Training(job, accelerator, resume, stop_at_step).run()
+    return _Training(job, accelerator, start).run()
 
 
 class _Training:
     """A run from its first step, or from that of a checkpoint, to its last."""
 
-    def __init__(
-        self, job: TrainingJob, accelerator: Accelerator, resume: str | None, stop_at_step: int | None
-    ) -> None:
+    def __init__(self, job: TrainingJob, accelerator: Accelerator, start: Start) -> None:
         recipe = job.recipe
         self.job, self.recipe, self.accelerator = job, recipe, accelerator
-        self.stops_early = stop_at_step is not None
-        self.last_step = min(recipe.schedule.max_steps, stop_at_step or recipe.schedule.max_steps)
+        self.stops_early = start.stop_at_step is not None
+        self.last_step = min(recipe.schedule.max_steps, start.stop_at_step or recipe.schedule.max_steps)
         self.accumulation_steps = recipe.batch.accumulation_steps(accelerator.num_processes)
         self.best_mean_iou = -math.inf
         self.result: EvaluationResult | None = None
         self.evaluated_at = -1
+        self.evaluation_due = False
+        self.completed = 0
+        self.checkpoint: tuple[int, Path] | None = None
 
         synchronize_batch_norm(job.model, accelerator.num_processes, accelerator.device)
         # The schedule is not prepared: accelerate would step it once per process.
         self.model, self.optimizer = accelerator.prepare(job.model, build_optimizer(job.model, recipe.optimizer))
         # Every process needs its own dropout.
         set_seed(recipe.runtime.seed + 1 + accelerator.process_index)
-        self.first_step = 0 if resume is None else self._load_checkpoint(resume)
-        self.scheduler = build_scheduler(self.optimizer.optimizer, recipe.schedule, completed_steps=self.first_step)
-        self.log = RunLog(accelerator, job.output, self.first_step, recipe.logging.tensorboard)
+        if start.resume is not None:
+            self._load_checkpoint(start.resume, start.fall_back)
+        self.scheduler = build_scheduler(self.optimizer.optimizer, recipe.schedule, completed_steps=self.completed)
+        self.log = RunLog(accelerator, job.output, self.completed, recipe.logging.tensorboard, self.evaluation_due)
         self.meter = LossMeter(accelerator, self.accumulation_steps)
+        self.skipped = SkippedSamples(accelerator, recipe.data.skip_unreadable)
+        self.agreement, self.interrupts = Agreement(accelerator), Interrupts()
         self.batches = self._training_batches()
 
     def run(self) -> EvaluationResult | None:
         """Trains to the last step; returns the last evaluation."""
+        try:
+            with self.interrupts:
+                self._run()
+        except (SampleError, RunInterrupted) as reason:
+            way_on = self._save_what_is_complete()
+            self.log.close()
+            raise type(reason)(f"{reason} {way_on}") from reason
+        self.log.close()
+        return self.result
+
+    def _run(self) -> None:
         self.model.train()
-        steps = range(self.first_step, self.last_step)
+        if self.evaluation_due:
+            self._evaluate_and_keep_best(self.completed)
+        steps = range(self.completed, self.last_step)
         progress = tqdm(steps, desc="train", disable=not self.accelerator.is_local_main_process, dynamic_ncols=True)
         for step in progress:
-            self._accumulate_gradients()
+            self._accumulate_gradients(self._next_batches())
             gradient_norm = self._clip_gradients()
             learning_rates = {f"learning_rate/{group['name']}": group["lr"] for group in self.optimizer.param_groups}
             self._step()
-            done = step + 1
+            done = self.completed = step + 1
             if _is_due(done, self.recipe.logging.every_steps, self.last_step):
                 loss = self._log(done, gradient_norm, learning_rates)
                 progress.set_postfix(loss=f"{loss:.3f}", refresh=False)
@@ -123,19 +167,30 @@ class _Training:
                 self._save_checkpoint(done)
         if self.last_step == self.recipe.schedule.max_steps:
             self._finish()
-        self.log.close()
-        return self.result
+        self.skipped.report()
 
-    def _accumulate_gradients(self) -> None:
-        for micro_step in range(self.accumulation_steps):
-            batch = {
-                name: value.to(self.accelerator.device, non_blocking=True)
-                for name, value in next(self.batches).items()
+    def _next_batches(self) -> list[TrainingBatch]:
+        """The batches of a step, unless a process has to stop before it: then all do."""
+        batches = [next(self.batches) for _ in range(self.accumulation_steps)]
+        error = next((batch.error for batch in batches if batch.error is not None), None)
+        mine = Reason.INTERRUPTED if self.interrupts.asked else Reason.NONE
+        reason = self.agreement.reason(mine if error is None else Reason.UNUSABLE_SAMPLE)
+        if reason is Reason.UNUSABLE_SAMPLE:
+            raise SampleError(first_message(error, self.accelerator))
+        if reason is Reason.INTERRUPTED:
+            raise RunInterrupted("interrupted.")
+        return batches
+
+    def _accumulate_gradients(self, batches: list[TrainingBatch]) -> None:
+        for index, batch in enumerate(batches):
+            self.skipped.add(batch.skipped)
+            inputs = {
+                name: value.to(self.accelerator.device, non_blocking=True) for name, value in batch.inputs.items()
             }
-            # Gradients are exchanged once per optimizer step.
-            exchanged = micro_step == self.accumulation_steps - 1
-            with contextlib.nullcontext() if exchanged else self.accelerator.no_sync(self.model):
-                outputs = self.model(**batch)
+            # Gradients are exchanged between processes with the last batch only.
+            is_last = index + 1 == self.accumulation_steps
+            with contextlib.nullcontext() if is_last else self.accelerator.no_sync(self.model):
+                outputs = self.model(**inputs)
                 self.meter.add(outputs.loss, outputs.losses if "losses" in outputs else None)
                 self.accelerator.backward(outputs.loss / self.accumulation_steps)
 
@@ -154,16 +209,16 @@ class _Training:
         values = self.meter.means(done)
         if gradient_norm is not None:
             values["gradient_norm"] = float(gradient_norm)
-        self.log.write(done, values | learning_rates)
+        self.log.write(done, values | self.skipped.for_the_log() | learning_rates)
         return values["loss"]
 
     def _evaluate_and_keep_best(self, done: int) -> None:
+        self.evaluation_due = True  # until it is over: a run that stops in it begins with it when it goes on
         self._evaluate(done)
-        if self.result is None or not self.recipe.evaluation.keep_best:
-            return
-        if self.result.mean_iou > self.best_mean_iou:
+        if self.result is not None and self.recipe.evaluation.keep_best and self.result.mean_iou > self.best_mean_iou:
             self.best_mean_iou = self.result.mean_iou
             self._save_model("best_model")
+        self.evaluation_due = False
 
     def _evaluate(self, done: int) -> None:
         if self.job.validation_data is None:
@@ -176,6 +231,8 @@ class _Training:
             self.accelerator,
             batch_size=self.recipe.evaluation.batch_size,
             workers=self.recipe.data.workers,
+            skip_unreadable=self.recipe.data.skip_unreadable,
+            should_stop=lambda: self.interrupts.asked,
         )
         self.evaluated_at = done
         self.log.write(done, {f"evaluation/{name}": value for name, value in self.result.summary().items()})
@@ -193,27 +250,42 @@ class _Training:
         save_model(self.accelerator, self.model, self.job.image_processor, self.job.output / name)
 
     def _save_checkpoint(self, done: int) -> None:
-        save_checkpoint(
+        self.meter.check_finite(done)
+        best = self.best_mean_iou if math.isfinite(self.best_mean_iou) else None
+        folder = save_checkpoint(
             self.accelerator,
             self.job.output / "checkpoints",
             done,
             self.recipe,
             keep_last=self.recipe.checkpoint.keep_last,
             identity=self.job.identity,
-            progress={"best_mean_iou": self.best_mean_iou if math.isfinite(self.best_mean_iou) else None},
+            progress={"best_mean_iou": best, "evaluation_due": self.evaluation_due},
         )
+        self.checkpoint = done, folder
 
-    def _load_checkpoint(self, resume: str) -> int:
-        """Goes on from a checkpoint; returns the steps completed."""
-        checkpoint = find_checkpoint(self.job.output / "checkpoints", resume)
-        state = read_state(checkpoint, self.recipe, self.job.identity)
-        load_checkpoint(self.accelerator, checkpoint, state["num_processes"])
-        if state["progress"]["best_mean_iou"] is not None:
-            self.best_mean_iou = state["progress"]["best_mean_iou"]
-        logger.info("resumed from %s after %d steps", checkpoint, state["step"])
-        return state["step"]
+    def _save_what_is_complete(self) -> str:
+        """A checkpoint of the last complete step, if there is one; returns where the run can go on."""
+        if self.completed == 0:
+            return "No step was complete, nothing was saved."
+        if self.checkpoint is None or self.checkpoint[0] != self.completed:
+            self._save_checkpoint(self.completed)
+        assert self.checkpoint is not None
+        steps = f"{self.completed} of {self.recipe.schedule.max_steps} steps"
+        return f"{steps} are complete, in {self.checkpoint[1]}: --resume goes on from there."
 
-    def _training_batches(self) -> Iterator[dict[str, torch.Tensor]]:
+    def _load_checkpoint(self, wanted: str, fall_back: bool) -> None:
+        """Goes on from a checkpoint."""
+        candidates = find_checkpoints(self.job.output / "checkpoints", wanted)
+        folder, state = resume(self.accelerator, candidates, self.recipe, self.job.identity, fall_back=fall_back)
+        self.completed = state["step"]
+        self.checkpoint = self.completed, folder
+        progress = state["progress"]
+        if progress.get("best_mean_iou") is not None:
+            self.best_mean_iou = progress["best_mean_iou"]
+        self.evaluation_due = bool(progress.get("evaluation_due", False))
+        logger.info("resumed from %s after %d steps", folder, self.completed)
+
+    def _training_batches(self) -> Iterator[TrainingBatch]:
         seed = self.recipe.runtime.seed
         crops = TrainingCropDataset(
             self.job.training_data,
@@ -221,12 +293,13 @@ class _Training:
             self.job.image_processor,
             seed=seed,
             ignore_index=ignore_index_of(self.job.model.config),
+            skip_unreadable=self.recipe.data.skip_unreadable,
         )
         batches = TrainingBatchSampler(
             SampleOrder(len(crops), seed),
             per_device_size=self.recipe.batch.per_device_size,
             accumulation_steps=self.accumulation_steps,
-            first_step=self.first_step,
+            first_step=self.completed,
             last_step=self.last_step,
             process_index=self.accelerator.process_index,
             num_processes=self.accelerator.num_processes,
@@ -235,10 +308,14 @@ class _Training:
 
 
 def save_model(accelerator: Accelerator, model: torch.nn.Module, image_processor: Any, folder: Path) -> None:
-    """Writes model and image processor (called by all processes) so that the Auto classes load them from `folder`."""
+    """Writes model and image processor (called by all processes) so that the Auto classes load them from `folder`.
+
+    Raises:
+        WriteError: They cannot be written; nothing of them is left, and what was there before stays.
+    """
     accelerator.wait_for_everyone()
     if accelerator.is_main_process:
-        with atomic_path(folder) as unfinished:
+        with named_write_errors(folder), atomic_path(folder) as unfinished:
             accelerator.unwrap_model(model).save_pretrained(unfinished)
             image_processor.save_pretrained(unfinished)
             # A model that was converted names its remote-code file in its configuration: it has to come along.
@@ -250,4 +327,4 @@ def _is_due(done: int, every: int | None, last: int | None) -> bool:
     return done == last or (every is not None and done % every == 0)
 
 
-__all__ = ["TrainingJob", "save_model", "train"]
+__all__ = ["Start", "TrainingJob", "save_model", "train"]

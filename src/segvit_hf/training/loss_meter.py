@@ -37,18 +37,31 @@ class LossMeter:
         Raises:
             FloatingPointError: The loss is not finite.
         """
+        values = self._finite_means(step)
+        values["seconds_per_step"] = (time.perf_counter() - self.started) * self.accumulation_steps / self.batches
+        self.reset()
+        return values
+
+    def check_finite(self, step: int) -> None:
+        """Looks at the interval so far (called by all processes).
+
+        Raises:
+            FloatingPointError: The loss is not finite.
+        """
+        if self.batches:
+            self._finite_means(step)
+
+    def _finite_means(self, step: int) -> dict[str, float]:
         names = list(self.sums)
         sums = torch.stack([self.sums[name] for name in names])
         means = self.accelerator.reduce(sums / self.batches, reduction="mean")
         values = dict(zip(names, means.tolist(), strict=True))
-        values["seconds_per_step"] = (time.perf_counter() - self.started) * self.accumulation_steps / self.batches
         if not math.isfinite(values["loss"]):
             raise FloatingPointError(
                 f"step {step}: expected a finite loss, found {values['loss']} (parts: {values}); try a lower "
                 "optimizer.learning_rate, more schedule.warmup_steps, optimizer.max_gradient_norm, or bf16 instead of "
                 "fp16."
             )
-        self.reset()
         return values
 
 

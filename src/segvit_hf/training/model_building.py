@@ -1,9 +1,11 @@
 """The model and image processor of a recipe: from scratch, from a saved model, or from ImageNet weights."""
 
+import os
 from dataclasses import dataclass
 from typing import Any
 
 import torch
+from huggingface_hub.errors import StrictDataclassError
 from transformers import AutoImageProcessor, AutoModelForSemanticSegmentation, PreTrainedConfig, PreTrainedModel
 
 from segvit_hf._compat import enable_gradient_checkpointing
@@ -14,6 +16,9 @@ from segvit_hf.training.recipe_parsing import RecipeError
 
 # What a pretrained model saw must stay what it sees.
 _NORMALIZATION_FIELDS = ("do_rescale", "rescale_factor", "do_normalize", "image_mean", "image_std")
+
+# What configurations and image processors raise for values that do not fit.
+_REFUSALS = (ValueError, TypeError, ArithmeticError, LookupError, StrictDataclassError)
 
 
 @dataclass(frozen=True)
@@ -43,8 +48,8 @@ def build_config(recipe: Recipe, label_set: LabelSet) -> PreTrainedConfig:
         raise RecipeError(f"model.config: unknown fields of {config_class.__name__}: {', '.join(unknown)}.")
     try:
         return config_class(**recipe.model.config, id2label=label_set.id2label, label2id=label_set.label2id)
-    except (ValueError, TypeError) as error:
-        raise RecipeError(f"model.config: {error}") from error
+    except _REFUSALS as error:
+        raise RecipeError(f"model.config: {_one_line(error)}") from error
 
 
 def build_image_processor(recipe: Recipe, config: PreTrainedConfig, label_set: LabelSet) -> Any:
@@ -62,8 +67,8 @@ def build_image_processor(recipe: Recipe, config: PreTrainedConfig, label_set: L
     from_data = {"do_reduce_labels": label_set.reduce_zero_label, "ignore_index": config.semantic_loss_ignore_index}
     try:
         return processor_class(**recipe.image_processor, **from_data)
-    except (ValueError, TypeError) as error:
-        raise RecipeError(f"image_processor: {error}") from error
+    except _REFUSALS as error:
+        raise RecipeError(f"image_processor: {_one_line(error)}") from error
 
 
 def build_model(recipe: Recipe, config: PreTrainedConfig, label_set: LabelSet) -> BuiltModel:
@@ -83,7 +88,7 @@ def build_model(recipe: Recipe, config: PreTrainedConfig, label_set: LabelSet) -
         model, new = _from_saved_model(recipe.model.init, config)
         _check_same_normalization(recipe.model.init, image_processor)
     else:
-        model = AutoModelForSemanticSegmentation.from_config(config, dtype=torch.float32)
+        model = _from_scratch(config)
         if recipe.model.encoder_weights is not None:
             _load_encoder_weights(model, recipe.model.encoder_weights)
     if recipe.runtime.gradient_checkpointing:
@@ -102,6 +107,20 @@ def class_dependent_parameters(config: PreTrainedConfig) -> set[str]:
             model = AutoModelForSemanticSegmentation.from_config(other)
         shapes.append({name: value.shape for name, value in model.state_dict().items()})
     return {name for name, shape in shapes[0].items() if shapes[1].get(name) != shape}
+
+
+def _from_scratch(config: PreTrainedConfig) -> PreTrainedModel:
+    try:
+        with torch.device("meta"):
+            size = sum(value.nbytes for value in AutoModelForSemanticSegmentation.from_config(config).parameters())
+        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        if size > memory:
+            raise ValueError(
+                f"expected weights that fit into {memory / 1e9:.0f} GB of memory, found {size / 1e9:.0f}."
+            )
+        return AutoModelForSemanticSegmentation.from_config(config, dtype=torch.float32)
+    except (*_REFUSALS, RuntimeError) as error:  # of sizes that fit neither each other nor any memory
+        raise RecipeError(f"model.config: expected values that make a model, found: {_one_line(error)}") from error
 
 
 def _from_saved_model(source: str, config: PreTrainedConfig) -> tuple[PreTrainedModel, tuple[str, ...]]:
@@ -156,6 +175,10 @@ def _architecture(model_type: str) -> Architecture:
         return get_architecture(model_type)
     except ValueError as error:
         raise RecipeError(f"model.type: {error}") from error
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
 
 
 def _plain(value: Any) -> Any:

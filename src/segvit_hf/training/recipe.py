@@ -17,6 +17,11 @@ from segvit_hf.training.recipe_parsing import RecipeError, apply_override, set_f
 from segvit_hf.training.recipe_presets import resolve_preset
 from segvit_hf.training.typed_mappings import build_dataclass, plain_values
 
+# Checkpoints have room for so many digits.
+LARGEST_STEP = 99_999_999
+# numpy's seeds have 32 bits, and each process counts up.
+_LARGEST_SEED = 2**31
+
 
 def _check(condition: bool, message: str) -> None:
     if not condition:
@@ -28,6 +33,12 @@ def _check_expression(pattern: str, key: str) -> None:
         re.compile(pattern)
     except re.error as error:
         raise ValueError(f"{key}: expected a regular expression, found {pattern!r} ({error}).") from error
+
+
+def _check_paths(recipe: Any, *names: str) -> None:
+    """An empty text is the current folder to the file system, and to nobody who writes it."""
+    for name in names:
+        _check(getattr(recipe, name) != "", f"{name}: expected a path or null, found an empty text")
 
 
 @dataclass(frozen=True)
@@ -58,6 +69,7 @@ class ModelRecipe:
             self.init is None or self.encoder_weights is None,
             f"init: expected init or encoder_weights, found both ({self.init!r}, {self.encoder_weights!r})",
         )
+        _check_paths(self, "init", "encoder_weights")
 
 
 @dataclass(frozen=True)
@@ -96,6 +108,7 @@ class DataSource:
         if folders:
             _check(self.images is not None, "images: missing, annotations is given")
             _check(self.annotations is not None, "annotations: missing, images is given")
+        _check_paths(self, "images", "annotations", "list_file", "dataset")
 
 
 @dataclass(frozen=True)
@@ -114,6 +127,8 @@ class DataRecipe:
         workers: Loader processes of each training process.
         label_check_samples: How many label maps are read before training starts, to find maps that do not fit the
             class list; 0 for none.
+        skip_unreadable: Go on without photos that cannot be used (corrupt, label map of another size, wrong ids), and
+            count them; by default the first one ends the run. In training another photo takes the place of each.
     """
 
     root: str | None = None
@@ -125,6 +140,7 @@ class DataRecipe:
     reduce_zero_label: bool | None = None
     workers: int = 4
     label_check_samples: int = 50
+    skip_unreadable: bool = False
 
     def __post_init__(self) -> None:
         _check(
@@ -135,6 +151,7 @@ class DataRecipe:
             self.label_set is None or self.classes is None,
             f"classes: expected label_set or classes, found both ({self.label_set!r}, {self.classes!r})",
         )
+        _check_paths(self, "root", "layout", "classes", "label_set")
         _check(self.workers >= 0, f"workers: expected 0 or more, found {self.workers}")
         _check(
             self.label_check_samples >= 0, f"label_check_samples: expected 0 or more, found {self.label_check_samples}"
@@ -285,9 +302,14 @@ class ScheduleRecipe:
     warmup_ratio: float = 1e-6
 
     def __post_init__(self) -> None:
-        _check(self.max_steps > 0, f"max_steps: expected 1 or more, found {self.max_steps}")
+        _check(0 < self.max_steps <= LARGEST_STEP, f"max_steps: expected 1 to {LARGEST_STEP}, found {self.max_steps}")
         _check(self.power >= 0, f"power: expected 0 or more, found {self.power}")
         _check(self.warmup_steps >= 0, f"warmup_steps: expected 0 or more, found {self.warmup_steps}")
+        _check(
+            self.warmup_steps <= self.max_steps,
+            f"warmup_steps: expected at most max_steps, {self.max_steps}, found {self.warmup_steps}: the "
+            "learning rate would never be reached",
+        )
         _check(0 <= self.warmup_ratio <= 1, f"warmup_ratio: expected 0 to 1, found {self.warmup_ratio}")
         _check(
             self.minimum_learning_rate >= 0,
@@ -311,6 +333,9 @@ class RuntimeRecipe:
     mixed_precision: Literal["no", "fp16", "bf16"] | None = None
     gradient_checkpointing: bool = False
     find_unused_parameters: bool = False
+
+    def __post_init__(self) -> None:
+        _check(0 <= self.seed <= _LARGEST_SEED, f"seed: expected 0 to {_LARGEST_SEED}, found {self.seed}")
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,9 @@ def find_recipe(recipe: str | Path) -> Path:
     shipped = _shipped_folder() / f"{recipe}.yaml"
     if Path(recipe).name == str(recipe) and shipped.is_file():
         return shipped
+    if path.exists():
+        kind = "a folder" if path.is_dir() else "a pipe or a device"
+        raise RecipeError(f"{recipe}: expected a recipe's file, found {kind}.")
     close = difflib.get_close_matches(path.stem, list_recipes(), n=1)
     hint = f"; did you mean {close[0]}?" if close else ""
     raise RecipeError(

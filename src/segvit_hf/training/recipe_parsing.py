@@ -1,10 +1,16 @@
 """The YAML of recipes and of overrides: nested mappings whose fields have dotted keys."""
 
 import re
+from collections.abc import Hashable
 from pathlib import Path
 from typing import Any
 
 import yaml
+
+from segvit_hf.yaml_limits import load_limited
+
+_LARGEST_FILE = 1 << 20
+_LONGEST_TEXT = 200
 
 
 class RecipeError(ValueError):
@@ -18,6 +24,8 @@ class _RecipeLoader(yaml.SafeLoader):
         seen = set()
         for key_node, _ in node.value:
             key = self.construct_object(key_node, deep=True)
+            if not isinstance(key, Hashable):
+                raise yaml.constructor.ConstructorError(None, None, "a key that is no text", key_node.start_mark)
             if key in seen:
                 raise yaml.constructor.ConstructorError(
                     None, None, f"the key {key!r} stands twice", key_node.start_mark
@@ -35,13 +43,18 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
     """The mapping stored in a YAML file.
 
     Raises:
-        RecipeError: The file is missing, is not YAML, or does not hold a mapping.
+        RecipeError: The file is missing, is not UTF-8 or not YAML, is nested or repeats itself beyond any use, or does
+            not hold a mapping.
     """
     path = Path(path)
     try:
+        if path.stat().st_size > _LARGEST_FILE:
+            raise RecipeError(f"{path}: expected a recipe of at most {_LARGEST_FILE} bytes, found a larger file.")
         text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise RecipeError(f"{path}: expected a recipe that can be read, found: {error.strerror}.") from error
+    except UnicodeDecodeError as error:
+        raise RecipeError(f"{path}: expected a recipe in UTF-8, found another encoding: {error}.") from error
     value = parse_value(text, source=str(path))
     if not isinstance(value, dict):
         raise RecipeError(f"{path}: expected a mapping of recipe fields, found {describe(value)}.")
@@ -51,9 +64,9 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
 def parse_value(text: str, source: str) -> Any:
     """One YAML value (used for whole files and for the right-hand side of `--set key=value`)."""
     try:
-        return yaml.load(text, Loader=_RecipeLoader)
-    except yaml.YAMLError as error:
-        raise RecipeError(f"{source}: expected valid YAML, found: {error}.") from error
+        return load_limited(text, _RecipeLoader)
+    except (yaml.YAMLError, ValueError, TypeError, OverflowError) as error:
+        raise RecipeError(f"{source}: expected valid YAML, found: {' '.join(str(error).split())}.") from error
 
 
 def apply_override(values: dict[str, Any], assignment: str) -> None:
@@ -85,12 +98,20 @@ def set_field(values: dict[str, Any], key: str, value: Any) -> None:
 
 def join(key: str, name: object) -> str:
     """`section.field` for a section and a field in it; at the top, the field alone."""
-    return f"{key}.{name}" if key else str(name)
+    return f"{key}.{_one_line(str(name))}" if key else _one_line(str(name))
 
 
 def describe(value: object) -> str:
-    """A value as error messages show it: its text and its type."""
-    return "nothing" if value is None else f"{value!r} ({type(value).__name__})"
+    """A value as error messages show it: its text, cut where it is long, and its type."""
+    return "nothing" if value is None else f"{_one_line(repr(value))} ({type(value).__name__})"
+
+
+def _one_line(text: str) -> str:
+    """Without characters that command a terminal, and not longer than a line or two."""
+    text = text[: _LONGEST_TEXT + 1]
+    if not text.isprintable():
+        text = text.encode("unicode_escape").decode("ascii")
+    return text if len(text) <= _LONGEST_TEXT else f"{text[:_LONGEST_TEXT]}..."
 
 
 __all__ = ["RecipeError", "apply_override", "describe", "join", "parse_value", "read_yaml", "set_field"]

@@ -10,6 +10,7 @@ from accelerate import Accelerator
 
 from segvit_hf.files import write_text
 from segvit_hf.training.recipe_parsing import RecipeError
+from segvit_hf.training.stopping import named_write_errors
 
 LOG_FILE = "log.jsonl"
 
@@ -38,25 +39,43 @@ class RunLog:
         first_step: Where the run begins. Lines of later steps, left by a run that went further than the checkpoint it
             is resumed from, go.
         tensorboard: Whether to log to TensorBoard.
+        evaluation_due: Whether the evaluation after `first_step` is still to come; what an earlier try logged goes.
+
+    Raises:
+        WriteError: The log cannot be written.
     """
 
-    def __init__(self, accelerator: Accelerator, output: Path, first_step: int, tensorboard: bool) -> None:
+    def __init__(
+        self,
+        accelerator: Accelerator,
+        output: Path,
+        first_step: int,
+        tensorboard: bool,
+        evaluation_due: bool = False,
+    ) -> None:
         self.accelerator = accelerator
         self.path = output / LOG_FILE
         self.tensorboard = tensorboard
         if accelerator.is_main_process:
             kept = [line for line in read_log(output) if line["step"] <= first_step] if first_step else []
-            write_text(self.path, "".join(json.dumps(line) + "\n" for line in kept))
+            if evaluation_due:
+                kept = [line for line in kept if line["step"] < first_step or "evaluation/mean_iou" not in line]
+            with named_write_errors(self.path):
+                write_text(self.path, "".join(json.dumps(line) + "\n" for line in kept))
         if tensorboard:
             accelerator.init_trackers("tensorboard")
 
     def write(self, step: int, values: dict[str, float]) -> None:
-        """Logs numbers after `step` optimizer steps; called by all processes."""
+        """Logs numbers after `step` optimizer steps; called by all processes.
+
+        Raises:
+            WriteError: The log cannot be written.
+        """
         if self.tensorboard:
             self.accelerator.log(values, step=step)
         if self.accelerator.is_main_process:
             line: dict[str, Any] = {name: value if math.isfinite(value) else None for name, value in values.items()}
-            with self.path.open("a", encoding="utf-8") as file:
+            with named_write_errors(self.path), self.path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps({"step": step, **line}) + "\n")
 
     def close(self) -> None:

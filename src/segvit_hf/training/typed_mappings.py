@@ -2,6 +2,7 @@
 
 import dataclasses
 import difflib
+import math
 import types
 import typing
 from collections.abc import Callable
@@ -134,10 +135,19 @@ def _convert_scalar(expected: Any, value: Any) -> Any:
     if isinstance(value, bool) and expected is not bool:  # Python's booleans are integers, YAML's are not
         raise _MismatchError
     if expected is float and isinstance(value, int):
-        return float(value)
+        value = _as_float(value)
+    if isinstance(value, float) and not math.isfinite(value):  # YAML's .inf and .nan are no settings
+        raise _MismatchError
     if not isinstance(value, expected):
         raise _MismatchError
     return value
+
+
+def _as_float(value: int) -> float:
+    try:
+        return float(value)
+    except OverflowError:
+        raise _MismatchError from None
 
 
 _COMPOSED: dict[Any, Callable[[Any, Any, str, str], Any]] = {

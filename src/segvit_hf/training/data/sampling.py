@@ -51,6 +51,19 @@ class SampleOrder:
         return SampleRequest(number, int(self._permutation[position]))
 
 
+def substitutes(seed: int, request: SampleRequest, num_samples: int) -> list[int]:
+    """Indices of all other samples, in the order in which they may take the place of one that cannot be used.
+
+    Args:
+        seed: That of the run.
+        request: What cannot be used.
+        num_samples: Length of the data set.
+    """
+    # The 2 and the length keep these numbers apart from those of the order and of the augmentation.
+    order = np.random.default_rng([seed, 2, request.number, 1]).permutation(num_samples)
+    return [int(index) for index in order if index != request.index]
+
+
 class TrainingBatchSampler(Sampler[list[SampleRequest]]):
     """The batches one process takes: for each optimizer step, `accumulation_steps` batches of `per_device_size`.
 
@@ -88,4 +101,4 @@ class TrainingBatchSampler(Sampler[list[SampleRequest]]):
             yield [self.order.request(number) for number in range(start, start + self.per_device_size)]
 
 
-__all__ = ["SampleOrder", "SampleRequest", "TrainingBatchSampler"]
+__all__ = ["SampleOrder", "SampleRequest", "TrainingBatchSampler", "substitutes"]

@@ -6,6 +6,7 @@ from typing import Literal
 
 from segvit_hf.data.folders import LAYOUTS, SegmentationFolders
 from segvit_hf.data.label_checks import check_labels
+from segvit_hf.data.label_maps import DEFAULT_IGNORE_INDEX, class_ids
 from segvit_hf.data.label_sets import LabelSet, get_label_set, read_class_list
 from segvit_hf.training.data.datasets import HuggingFaceDataset, StoredDataset
 from segvit_hf.training.recipe import DataRecipe, DataSource
@@ -79,7 +80,34 @@ def open_source(
     )
 
 
-def check_label_maps(dataset: StoredDataset, label_set: LabelSet, ignore_index: int, samples: int, key: str) -> str:
+def check_ignore_index(label_set: LabelSet, ignore_index: int) -> None:
+    """Refuses more classes than there are ids below the usual ignore index.
+
+    Another one may be the id of a class: that class is then ignored, as somebody has written down.
+
+    Raises:
+        RecipeError: The default ignore index is the id of a class, which could never be learned.
+    """
+    if ignore_index == DEFAULT_IGNORE_INDEX and (
+        ignore_index < label_set.num_labels
+        or ignore_index in class_ids(label_set.num_labels, label_set.reduce_zero_label)
+    ):
+        raise RecipeError(
+            f"data: expected at most {ignore_index - label_set.reduce_zero_label} classes, since the id "
+            f"{ignore_index} means that a pixel has none, found {label_set.num_labels}; set "
+            "model.config.semantic_loss_ignore_index to an id that is no class, for example 65535."
+        )
+
+
+def check_label_maps(
+    dataset: StoredDataset,
+    label_set: LabelSet,
+    ignore_index: int,
+    samples: int,
+    key: str,
+    *,
+    skip_unreadable: bool = False,
+) -> str:
     """Reads some label maps before training and says what they hold.
 
     Args:
@@ -88,9 +116,11 @@ def check_label_maps(dataset: StoredDataset, label_set: LabelSet, ignore_index: 
         ignore_index: Id that stands for no class.
         samples: How many, spread evenly over the data set; 0 checks nothing.
         key: What errors call the data.
+        skip_unreadable: Report what is wrong instead of refusing it.
 
     Raises:
-        RecipeError: Ids that are no class, or no labeled pixel at all; with the whole report and its suggestions.
+        RecipeError: A map that cannot be read, ids that are no class, or no labeled pixel at all; with the whole
+            report and its suggestions.
     """
     if samples == 0:
         return "label maps not checked"
@@ -103,7 +133,9 @@ def check_label_maps(dataset: StoredDataset, label_set: LabelSet, ignore_index: 
             max_files=samples,
         )
         report.raise_for_problems()
-    except ValueError as error:
+    except (OSError, ValueError, TypeError) as error:
+        if skip_unreadable:
+            return f"to be skipped: {error}"
         raise RecipeError(f"{key}: {error}") from error
     return str(report)
 
@@ -153,4 +185,11 @@ def _resolve(path: str, root: str | None) -> Path:
     return Path(path).expanduser() if root is None else Path(root).expanduser() / path
 
 
-__all__ = ["check_label_maps", "load_label_set", "open_source", "open_training_data", "open_validation_data"]
+__all__ = [
+    "check_ignore_index",
+    "check_label_maps",
+    "load_label_set",
+    "open_source",
+    "open_training_data",
+    "open_validation_data",
+]
