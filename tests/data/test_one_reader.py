@@ -98,7 +98,6 @@ def test_the_data_set_of_folders(label_map: tuple[Path, np.ndarray], tmp_path: P
 def test_columns_of_the_datasets_library(label_map: tuple[Path, np.ndarray], tmp_path: Path, embedded: bool) -> None:
     import datasets
 
-    from segvit_hf.data.label_sets import LabelSet
     from segvit_hf.training.data.datasets import HuggingFaceDataset
     from segvit_hf.training.recipe import DataSource
 

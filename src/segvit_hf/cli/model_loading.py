@@ -49,6 +49,7 @@ def load_model(arguments: argparse.Namespace) -> tuple[PreTrainedModel, Semantic
         ValueError: It cannot be loaded (see `load_saved_model`), or the device does not exist or is too small.
     """
     device = _device(arguments.device)
+    model: Any  # transformers' decorated `to` hides its arguments from type checkers
     model, image_processor = load_saved_model(arguments.model, getattr(torch, arguments.dtype))
     try:
         return model.to(device).eval(), image_processor
@@ -169,7 +170,7 @@ def _check_stored_dtypes(name: str, model: PreTrainedModel) -> None:
 def _weight_files(name: str) -> list[Path]:
     folder = Path(name)
     if not folder.is_dir():
-        folder = Path(cached_file(name, "config.json")).parent
+        folder = Path(str(cached_file(name, "config.json"))).parent
     return sorted(folder.glob("model*.safetensors")) or sorted(folder.glob("pytorch_model*.bin"))
 
 
