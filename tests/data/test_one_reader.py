@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from segvit_hf import SegVitImageProcessor, SegVitImageProcessorPil
-from segvit_hf.data import SegmentationFolders, read_label_map
+from segvit_hf.data import LabelSet, SegmentationFolders, read_label_map
 from segvit_hf.metrics.mean_iou.confusion_matrix import paired_maps
 from segvit_hf.visualization import overlay
 from tests.data.gray_png import gray_png
