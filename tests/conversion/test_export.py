@@ -59,7 +59,9 @@ def test_an_empty_folder_is_filled(converted: ConvertedCheckpoint, tmp_path: Pat
     assert (export(converted, tmp_path / "model") / "config.json").is_file()
 
 
-def test_overwriting_replaces_the_files_of_a_conversion_and_no_others(converted: ConvertedCheckpoint, tmp_path: Path) -> None:
+def test_overwriting_replaces_the_files_of_a_conversion_and_no_others(
+    converted: ConvertedCheckpoint, tmp_path: Path
+) -> None:
     folder = export(converted, tmp_path / "model")
     (folder / "logs").mkdir()
     for name in ("notes.txt", "logs/1.txt"):
