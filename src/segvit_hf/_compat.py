@@ -21,10 +21,9 @@ from transformers.image_utils import (
 from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.modeling_outputs import BackboneOutput
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
-from transformers.models.auto.image_processing_auto import IMAGE_PROCESSOR_MAPPING
 from transformers.models.auto.modeling_auto import MODEL_FOR_SEMANTIC_SEGMENTATION_MAPPING_NAMES
 from transformers.processing_utils import ImagesKwargs, Unpack
-from transformers.utils import TransformersKwargs
+from transformers.utils import TransformersKwargs, cached_file
 from transformers.utils import logging as transformers_logging
 from transformers.utils.generic import can_return_tuple, merge_with_config_defaults
 from transformers.utils.logging import disable_progress_bar
@@ -55,7 +54,6 @@ __all__ = [
     "GradientCheckpointingLayer",
     "IMAGENET_DEFAULT_MEAN",
     "IMAGENET_DEFAULT_STD",
-    "IMAGE_PROCESSOR_MAPPING",
     "ImageInput",
     "ImagesKwargs",
     "MODEL_FOR_SEMANTIC_SEGMENTATION_MAPPING_NAMES",
@@ -67,6 +65,7 @@ __all__ = [
     "TorchvisionBackend",
     "TransformersKwargs",
     "Unpack",
+    "cached_file",
     "can_return_tuple",
     "capture_outputs",
     "disable_progress_bar",

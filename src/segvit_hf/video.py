@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from segvit_hf.files import atomic_path
+from segvit_hf.regular_files import check_regular_file
 
 VIDEO_SUFFIXES = frozenset({".avi", ".flv", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm", ".wmv"})
 # What can be written, and the codecs to take, best first.
@@ -23,6 +24,8 @@ WRITABLE_CODECS = {
     ".mp4": ("libx264", "mpeg4"),
     ".webm": ("libvpx-vp9", "libvpx"),
 }
+# What files say of their duration is not exact.
+_SECONDS_OF_GRACE = Fraction(1, 2)
 _X264_QUALITY = {"crf": "18"}  # visually lossless
 
 
@@ -36,6 +39,9 @@ def require_av() -> ModuleType:
         import av
     except ImportError as error:
         raise ValueError("Videos need the package PyAV (av): pip install 'segvit-hf[video]'.") from error
+    # Some versions of torchvision switch PyAV's log on. Where it is on, a decoder's thread that logs waits for the
+    # interpreter's lock, and freeing the decoder at that moment waits for the thread: both for ever.
+    av.logging.set_level(None)
     return av
 
 
@@ -49,13 +55,16 @@ class VideoReader:
         num_frames: Estimate of the number of frames, `None` where the file does not tell.
         rate: Frames per second.
         time_base: Unit of the time stamps in seconds.
+        num_damaged: Number of frames so far whose pictures the decoder could not restore.
 
     Raises:
+        FileNotFoundError: There is no such file.
         ValueError: The file cannot be read or has no pictures, or PyAV is missing.
     """
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
+        check_regular_file(self.path)
         av = require_av()
         self._errors: tuple[type[Exception], ...] = (av.FFmpegError, OSError)
         try:
@@ -70,6 +79,8 @@ class VideoReader:
         self.rate = Fraction(self._stream.average_rate or self._stream.guessed_rate or 25)
         self.time_base = Fraction(self._stream.time_base or 1 / self.rate)
         self.num_frames = self._stream.frames or self._estimated_frames()
+        self.num_damaged = 0
+        self._end = Fraction(0)
 
     def _estimated_frames(self) -> int | None:
         duration = self._container.duration  # in microseconds
@@ -97,10 +108,34 @@ class VideoReader:
                 following = 0 if last is None else last + ticks_per_frame
                 time = following if frame.pts is None else frame.pts
                 last = time if last is None else max(time, last + 1)
+                self.num_damaged += bool(frame.is_corrupt)
+                self._end = last * self.time_base + 1 / self.rate
                 pixels = frame.to_ndarray(format="rgb24")
                 yield np.ascontiguousarray(np.rot90(pixels, round(frame.rotation / 90) % 4)), last
         except self._errors as error:
             raise ValueError(f"{self.path}: the video is damaged: {error}") from error
+
+    def damage(self) -> str | None:
+        """What is wrong with a video of which all frames were read without an error, for the user.
+
+        Decoders go on behind damaged data, with gray or torn pictures, and take its end for the end of the file.
+        """
+        problems = []
+        if self.num_damaged:
+            problems.append(f"{self.num_damaged} frame{'s are' if self.num_damaged > 1 else ' is'} damaged")
+        duration = self._duration()
+        if duration is not None and self._end < duration - max(_SECONDS_OF_GRACE, 2 / self.rate):
+            problems.append(f"it ends after {float(self._end):.1f} of {float(duration):.1f} seconds")
+        return " and ".join(problems) or None
+
+    def _duration(self) -> Fraction | None:
+        """Seconds that the pictures should last; not known where only the whole file tells, and it has sound."""
+        start = Fraction(self._stream.start_time or 0)
+        if self._stream.duration:
+            return (start + self._stream.duration) * self.time_base
+        if self._container.duration and len(self._container.streams) == 1:
+            return Fraction(self._container.duration, 1_000_000) + start * self.time_base
+        return None
 
 
 class VideoWriter:

@@ -115,3 +115,13 @@ def test_wrong_usage_exits_with_2(
     with pytest.raises(SystemExit) as exit_:
         run_command(add_arguments, model_folder, PHOTO, *words, "--output", tmp_path)
     assert exit_.value.code == 2
+
+
+@pytest.mark.parametrize("content", [b"", b"<html>not found</html>", b"\x89PNG\r\n\x1a\n" + b"x" * 100])
+def test_a_photo_that_cannot_be_read_is_one_line(
+    content: bytes, model_folder: Path, tmp_path: Path, run_command: RunCommand
+) -> None:
+    (tmp_path / "photo.png").write_bytes(content)
+    with pytest.raises(ValueError, match=r"photo\.png: the photo cannot be read: ") as error:
+        run_command(add_arguments, model_folder, tmp_path / "photo.png", "--cls", "--output", tmp_path / "out")
+    assert "\n" not in str(error.value)

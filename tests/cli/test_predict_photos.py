@@ -1,5 +1,6 @@
 """`segvit-hf predict` writes overlays and label maps; files that cannot be read do not stop the others."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -28,7 +29,9 @@ def photo(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def mixed_folder(tmp_path: Path, photo: Path) -> Path:
-    """A photo twice, in two formats; a nested one; a cut JPEG; one pixel; an animation; a text file; a hidden file."""
+    """A photo twice, in two formats; a nested one; a cut JPEG; one pixel; an animation; a pipe; a text file; a hidden
+    file.
+    """
     folder = tmp_path / "photos"
     (folder / "nested").mkdir(parents=True)
     picture = Image.open(photo)
@@ -40,6 +43,7 @@ def mixed_folder(tmp_path: Path, photo: Path) -> Path:
     (folder / "cut.jpg").write_bytes(content[: len(content) // 2])
     (folder / "no-picture.jpg").write_text("<html>not found</html>")
     Image.new("RGB", (1, 1), (10, 200, 30)).save(folder / "pixel.png")
+    os.mkfifo(folder / "pipe.png")
     picture.convert("P").save(folder / "moving.gif", save_all=True, append_images=[picture.rotate(90).convert("P")])
     (folder / "notes.txt").write_text("not a photo")
     return folder
@@ -85,7 +89,8 @@ def test_an_overlay_shows_the_photo_the_colors_and_a_legend(
     assert pixels.shape[1] > 75  # the legend stands beside the photo
     np.testing.assert_array_equal(pixels[:50, :75, 0], 10 * label_map)
     assert (pixels[:50, :75, 1] == 250).all()
-    assert run_command(add_arguments, model_folder, photo, tmp_path / "out", *words, "--no-legend") == 0
+    more = ["--no-legend", "--overwrite"]
+    assert run_command(add_arguments, model_folder, photo, tmp_path / "out", *words, *more) == 0
     with Image.open(tmp_path / "out" / "cup.png") as picture:
         assert picture.size == (75, 50)
 
@@ -124,21 +129,22 @@ def test_a_folder_with_unreadable_files_is_done_and_reported(
     assert written["labels"] == ["moving.png", "nested/deep.png", "pixel.png", "same.jpg.png", "same.png.png"]
     captured = capsys.readouterr()
     assert "5 photos segmented" in captured.out
-    assert "2 of 7 files could not be segmented:" in captured.err
-    assert f"{mixed_folder / 'cut.jpg'}: image file is truncated" in captured.err
-    assert f"{mixed_folder / 'no-picture.jpg'}: cannot identify image file" in captured.err
+    assert "3 of 8 files could not be segmented:" in captured.err
+    assert f"{mixed_folder / 'pipe.png'}: expected a file, found a named pipe" in captured.err
+    assert f"{mixed_folder / 'cut.jpg'}: the photo cannot be read: image file is truncated" in captured.err
+    assert f"{mixed_folder / 'no-picture.jpg'}: the photo cannot be read: cannot identify image file" in captured.err
     assert "moving.gif: an animation of 2 pictures: the first one was segmented" in captured.err
-    assert "7/7" in captured.err  # the progress bar
+    assert "8/8" in captured.err  # the progress bar
 
 
 def test_all_is_well_without_unreadable_files(
     model_folder: Path, mixed_folder: Path, tmp_path: Path, run_command: RunCommand, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for name in ("cut.jpg", "no-picture.jpg"):
+    for name in ("cut.jpg", "no-picture.jpg", "pipe.png"):
         (mixed_folder / name).unlink()
     # The output lies below the input: what is there is no input of a second run.
-    for _ in range(2):
-        assert run_command(add_arguments, model_folder, mixed_folder, mixed_folder / "out", "--quiet") == 0
+    for more in ([], ["--overwrite"]):
+        assert run_command(add_arguments, model_folder, mixed_folder, mixed_folder / "out", "--quiet", *more) == 0
         assert "5 photos segmented" in capsys.readouterr().out
 
 

@@ -1,19 +1,20 @@
 """`segvit-hf predict` on videos: frame by frame, with the original's time stamps, in constant memory."""
 
+import re
 import struct
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 from PIL import Image
 
 from segvit_hf.cli.predict import add_arguments
 from segvit_hf.video import VideoReader, VideoWriter
-
-av = pytest.importorskip("av")
 
 RunCommand = Callable[..., int]
 
@@ -139,6 +140,63 @@ def test_a_damaged_video_is_reported_and_leaves_no_file(
     assert "1 video segmented" in captured.out
     assert "no-film.mp4: the video cannot be read" in captured.err
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["film.mp4"]
+
+
+def noisy_video(path: Path) -> Path:
+    """Frames that take some bytes each, so that damage hits few of them."""
+    rng = np.random.default_rng(0)
+    with VideoWriter(path, rate=Fraction(RATE), time_base=Fraction(1, 1000)) as writer:
+        for index in range(40):
+            pixels = frame(index, 64, 96)
+            pixels[::7] = rng.integers(0, 256, pixels[::7].shape)
+            writer.write(pixels, 100 * index)
+    return path
+
+
+def cut(path: Path) -> None:
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) * 3 // 4])
+
+
+def overwrite(path: Path) -> None:
+    """Overwrites bytes at the first place of which FFmpeg notices it, and goes on."""
+    content = path.read_bytes()
+    for place in range(len(content) // 3, len(content) - 200, 500):
+        path.write_bytes(content[:place] + b"\x5a" * 200 + content[place + 200 :])
+        with av.open(str(path)) as container, suppress(av.FFmpegError):
+            corrupt = [frame.is_corrupt for frame in container.decode(video=0)]
+            if any(corrupt) and len(corrupt) == 40:
+                return
+    raise AssertionError("FFmpeg notices nothing.")
+
+
+@pytest.mark.parametrize(
+    ("damage", "remark"),
+    [(cut, r"it ends after [23]\.\d of 4\.0 seconds"), (overwrite, r"\d+ frames? (is|are) damaged")],
+)
+def test_a_video_that_is_damaged_in_the_middle_says_so(
+    damage: Callable[[Path], None],
+    remark: str,
+    model_folder: Path,
+    tmp_path: Path,
+    run_command: RunCommand,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    source = noisy_video(tmp_path / "film.mkv")
+    damage(source)
+    assert run_command(add_arguments, model_folder, source, tmp_path / "out.mp4", "--quiet") == 1
+    message = capsys.readouterr().err
+    assert re.search(rf"film\.mkv: the video is damaged: {remark}; what could be read was segmented", message)
+    with VideoReader(tmp_path / "out.mp4") as video:
+        assert len(list(video)) > 20
+
+
+@pytest.mark.parametrize("suffix", [".mkv", ".mp4", ".mov", ".webm"])
+def test_a_whole_video_is_not_called_damaged(suffix: str, tmp_path: Path) -> None:
+    for path in (noisy_video(tmp_path / f"film{suffix}"), write_video(tmp_path / f"uneven{suffix}")):
+        with VideoReader(path) as video:
+            assert len(list(video)) in (40, NUM_FRAMES)
+            assert video.damage() is None
 
 
 def test_an_error_half_way_leaves_no_file(tmp_path: Path) -> None:

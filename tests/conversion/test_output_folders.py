@@ -117,7 +117,7 @@ def test_an_empty_word_is_no_path(
     with pytest.raises(SystemExit) as exit_:
         program.main(words)
     assert exit_.value.code == 2
-    assert "expected a name or a path, found ''" in capsys.readouterr().err
+    assert "expected a path, found an empty text" in capsys.readouterr().err
 
 
 def test_weights_that_are_not_finite_are_converted_when_one_insists(

@@ -83,3 +83,22 @@ def test_what_an_architecture_does_not_have_is_refused(
         StrictDataclassError, match=rf"{name}: expected {expected}, .*{config_class.__name__}.* {found}"
     ):
         config_class(**{name: found})
+
+
+CONFIGURATIONS = [SegVitConfig, SegmenterConfig, SetrConfig, VitAdapterConfig]
+
+
+@pytest.mark.parametrize("config_class", CONFIGURATIONS)
+def test_sizes_counts_and_rates_that_cannot_be_are_refused_by_name(config_class: type[PreTrainedConfig]) -> None:
+    wrong = [(name, value) for name in config_class.positive_fields for value in (0, -2)]
+    wrong += [(name, value) for name in config_class.probability_fields for value in (-0.1, 1.0, float("nan"))]
+    wrong += [("layer_norm_eps", float("nan")), ("layer_norm_eps", float("inf")), ("image_size", [-64, 64])]
+    for name, value in wrong:
+        with pytest.raises((StrictDataclassError, ValueError), match=f"{name}: expected .*found"):
+            config_class(**{name: value})
+
+
+@pytest.mark.parametrize("config_class", CONFIGURATIONS)
+def test_every_rate_is_checked(config_class: type[PreTrainedConfig]) -> None:
+    names = {name for name in vars(config_class()) if name.endswith(("_dropout", "_dropout_prob", "drop_path_rate"))}
+    assert names == set(config_class.probability_fields)

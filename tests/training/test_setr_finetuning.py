@@ -28,9 +28,8 @@ model:
 image_processor:
   size: {{shortest_edge: 64, longest_edge: 256}}
   multi_scale_minimum_short_edge: 64
-data:
-  workers: 0
-  augmentation: {{size: [256, 64], crop_size: [64, 64]}}
+data: {{workers: 0}}
+augmentation: {{size: [256, 64], crop_size: [64, 64]}}
 batch: {{effective_size: 4, per_device_size: 2}}
 optimizer:
   name: sgd

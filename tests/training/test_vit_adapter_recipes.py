@@ -4,49 +4,21 @@ from pathlib import Path
 
 import pytest
 
-from segvit_hf.conversion.families import FAMILIES
-from segvit_hf.encoders.configuration_vit import as_pair
-from segvit_hf.training.data.sources import load_classes
-from segvit_hf.training.model_building import build_config, build_image_processor
+from segvit_hf import get_preset, list_presets
 from segvit_hf.training.recipe import Recipe, load_recipe
-from tests.conversion.test_vit_adapter_conversion import PRESETS, manifest_of
-from tests.reference import load_case
+from tests.conversion.released_manifests import manifest_of
 
 RECIPES = Path(__file__).parents[2] / "training" / "recipes"
 
 
 def recipe_of(name: str) -> Recipe:
     path = RECIPES / f"{name}.yaml"
-    return load_recipe(path, ["data.root=unused"] if "layout:" in path.read_text() else [])
+    return load_recipe(path)
 
 
-def test_every_released_row_has_a_recipe() -> None:
-    assert {path.stem for path in RECIPES.glob("vit-adapter-*.yaml")} == set(PRESETS)
-
-
-@pytest.mark.parametrize("name", PRESETS)
-def test_model_and_image_processor_are_those_of_the_preset(name: str) -> None:
-    recipe, original = recipe_of(name), PRESETS[name].original
-    released = FAMILIES["vit_adapter"].config_from_original(original)
-    classes = load_classes(recipe.data)
-    config = build_config(recipe, classes.names)
-    ignored = {"palette", "encoder_out_indices"}  # recipes leave the latter to the default, compared below
-    ours, theirs = (
-        {key: value for key, value in c.to_dict().items() if key not in ignored} for c in (config, released)
-    )
-    for fields in (ours, theirs):  # a number or a pair of equal numbers
-        fields["image_size"] = as_pair(fields["image_size"])
-        fields["mask_feature_size"] = fields["mask_feature_size"] or fields["decoder_hidden_size"]
-    assert ours == theirs
-    assert config.encoder_out_indices == released.encoder_out_indices
-    processor = build_image_processor(recipe, config, classes.reduce_zero_label)
-    released_processor = FAMILIES["vit_adapter"].image_processor_from_original(original)
-    assert processor.to_dict() == released_processor.to_dict()
-
-
-@pytest.mark.parametrize("name", PRESETS)
+@pytest.mark.parametrize("name", list_presets("vit-adapter-*"))
 def test_training_is_that_of_the_original(name: str) -> None:
-    recipe, case = recipe_of(name), load_case("vit_adapter", manifest_of(PRESETS[name].file_name))
+    recipe, case = recipe_of(name), manifest_of(get_preset(name))
     protocol = case.meta["protocol"]
     optimizer, groups = protocol["optimizer"], protocol["optimizer"]["paramwise_cfg"]
     assert recipe.optimizer.learning_rate == optimizer["lr"]
@@ -63,5 +35,5 @@ def test_training_is_that_of_the_original(name: str) -> None:
     assert recipe.batch.per_device_size == protocol["samples_per_gpu"]
     assert recipe.runtime.gradient_checkpointing == case.arch["backbone"]["with_cp"]
     assert (recipe.runtime.mixed_precision == "fp16") == (protocol["fp16"] is not None)
-    assert list(recipe.data.augmentation.crop_size) == case.arch["test_cfg"]["crop_size"]
+    assert list(recipe.augmentation.crop_size) == case.arch["test_cfg"]["crop_size"]
     assert (recipe.model.init is not None) == (protocol["load_from"] is not None)

@@ -11,6 +11,7 @@ from PIL import Image
 from transformers import PreTrainedModel
 
 from segvit_hf.cli.model_loading import add_model_arguments, load_model
+from segvit_hf.cli.path_arguments import path_argument
 from segvit_hf.cli.prediction.inputs import read_photo
 from segvit_hf.data.class_names import class_names
 from segvit_hf.encoders.configuration_vit import as_pair
@@ -38,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the description and the arguments of the command."""
     parser.description = _DESCRIPTION
     add_model_arguments(parser)
-    parser.add_argument("image", metavar="IMAGE", type=Path, help="photo")
+    parser.add_argument("image", metavar="IMAGE", type=path_argument, help="photo")
     part = parser.add_mutually_exclusive_group()
     part.add_argument("--encoder", dest="part", action="store_const", const="encoder", help="the encoder (default)")
     part.add_argument("--decoder", dest="part", action="store_const", const="decoder", help="the mask transformer")
@@ -48,7 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     query.add_argument("--cls", action="store_true", help="the class token, or the decoder's class embeddings")
     parser.add_argument("--classes", metavar="NAME,...", help="names or ids of the classes to draw (default: all)")
     parser.add_argument("--size", metavar="PIXELS", type=int, help="short side of the photo (default: the model's)")
-    parser.add_argument("--output", metavar="DIR", type=Path, required=True, help="folder to write")
+    parser.add_argument("--output", metavar="DIR", type=path_argument, required=True, help="folder to write")
     parser.set_defaults(run=run, part="encoder")
 
 
@@ -65,6 +66,9 @@ def run(arguments: argparse.Namespace) -> int:
         raise ValueError("--classes goes with --decoder --cls: only there is one map per class.")
     if arguments.size is not None and arguments.size < 1:
         raise ValueError(f"--size: expected a positive number of pixels, found {arguments.size}.")
+    folder = _result_folder(arguments)
+    if arguments.image.resolve().is_relative_to(folder.resolve()):
+        raise ValueError(f"{arguments.image}: lies in {folder}, where the pictures go: choose another --output.")
     pixels, _ = read_photo(arguments.image)
     model, image_processor = load_model(arguments)
     config: Any = model.config
@@ -77,15 +81,20 @@ def run(arguments: argparse.Namespace) -> int:
         layer=arguments.layer,
         patch=arguments.patch,
     )
-    folder = arguments.output / f"{arguments.part}_layer_{arguments.layer}"
     if arguments.part == "decoder" and arguments.cls:
         names = class_names(config)
         written = write_class_pictures(folder, photo, attention, config.patch_size, names, arguments.classes)
     else:
-        query = "cls" if arguments.cls else f"patch_{arguments.patch[0]}_{arguments.patch[1]}"
-        written = write_query_pictures(folder / query, photo, attention, config.patch_size, arguments.patch)
+        written = write_query_pictures(folder, photo, attention, config.patch_size, arguments.patch)
     print(f"{written} pictures: {folder}")
     return 0
+
+
+def _result_folder(arguments: argparse.Namespace) -> Path:
+    folder: Path = arguments.output / f"{arguments.part}_layer_{arguments.layer}"
+    if not arguments.cls:
+        return folder / f"patch_{arguments.patch[0]}_{arguments.patch[1]}"
+    return folder if arguments.part == "decoder" else folder / "cls"
 
 
 def whole_patches(photo: Image.Image, short_side: int, patch_size: int) -> Image.Image:

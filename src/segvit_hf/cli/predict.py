@@ -6,16 +6,19 @@ import traceback
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from tqdm import tqdm
 from transformers import PreTrainedConfig
 
 from segvit_hf.cli.model_loading import add_model_arguments, load_model
-from segvit_hf.cli.prediction.inputs import PHOTO_SUFFIXES, PredictionInput, find_inputs, read_photo
+from segvit_hf.cli.path_arguments import path_argument
+from segvit_hf.cli.prediction.inputs import PredictionInput, find_inputs, read_photo
 from segvit_hf.cli.prediction.named_palette import find_palette
-from segvit_hf.cli.prediction.outputs import FrameWriter, LabelMapOutput, OutputFile, OverlayOutput, PredictionOutput
+from segvit_hf.cli.prediction.outputs import FrameWriter, LabelMapOutput, OverlayOutput, PredictionOutput
 from segvit_hf.cli.prediction.photo_segmenter import PhotoSegmenter
+from segvit_hf.cli.prediction.results import Result, ResultPaths, check_results, result_paths
 from segvit_hf.cli.prediction.submission import (
     SubmissionOutput,
     check_submission_inputs,
@@ -24,7 +27,7 @@ from segvit_hf.cli.prediction.submission import (
 )
 from segvit_hf.data.class_names import class_names
 from segvit_hf.data.submissions import SUBMISSION_FORMATS, SubmissionWriter
-from segvit_hf.video import WRITABLE_CODECS, VideoReader, require_av
+from segvit_hf.video import VideoReader, require_av
 
 _DESCRIPTION = """\
 Segment a photo, all photos and videos below a folder, or a video frame by frame.
@@ -35,7 +38,8 @@ Segment a photo, all photos and videos below a folder, or a video frame by frame
   segvit-hf predict MODEL leftImg8bit/test/ cityscapes.zip --submission cityscapes
 
 OUTPUT is a folder, or for a single photo or video and one kind of result also a file. With --save both the folder gets
-overlays/ and labels/. The label maps of a video are one PNG per frame.
+overlays/ and labels/. The label maps of a video are one PNG per frame. Files that exist are replaced only with
+--overwrite, inputs never.
 
 Files that cannot be read do not stop the others: they are listed at the end, and the exit status is 1."""
 
@@ -57,8 +61,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the description and the arguments of the command."""
     parser.description = _DESCRIPTION
     add_model_arguments(parser)
-    parser.add_argument("input", metavar="INPUT", type=Path, help="photo, folder or video")
-    parser.add_argument("output", metavar="OUTPUT", type=Path, help="folder or file to write")
+    parser.add_argument("input", metavar="INPUT", type=path_argument, help="photo, folder or video")
+    parser.add_argument("output", metavar="OUTPUT", type=path_argument, help="folder or file to write")
     parser.add_argument(
         "--save",
         choices=("overlay", "labels", "both"),
@@ -97,6 +101,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="segment larger photos at this size and enlarge the label map (default: as large as memory for the "
         "logits allows, 2 GiB)",
     )
+    parser.add_argument("--overwrite", action="store_true", help="replace results that exist already")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
     parser.set_defaults(run=run)
 
@@ -116,7 +121,7 @@ def run(arguments: argparse.Namespace) -> int:
     inputs = find_inputs(arguments.input, arguments.output)
     if len(inputs) == 1 and inputs[0].is_video:
         require_av()
-    _check_output(arguments, inputs)
+    paths = plan_results(arguments, inputs)
     model, image_processor = load_model(arguments)
     if arguments.size is not None:
         image_processor.do_resize = True
@@ -125,7 +130,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise ValueError("--scales: this model's image processor keeps the photo's size; say --size, too.")
     segmenter = PhotoSegmenter(model, image_processor, tuple(arguments.scales), arguments.flip, arguments.max_side)
     with ExitStack() as stack:
-        outputs = open_outputs(arguments, model.config, inputs)
+        outputs = open_outputs(arguments, model.config, paths)
         submission = _open_submission(arguments, model.config, stack)
         if submission is not None:
             outputs.append(SubmissionOutput(submission))
@@ -150,8 +155,27 @@ def _open_submission(
     return stack.enter_context(SubmissionWriter(path, submission_format))
 
 
+def plan_results(arguments: argparse.Namespace, inputs: Sequence[PredictionInput]) -> ResultPaths:
+    """Where the results go; finds out before anything is read or written what cannot be or would lose files.
+
+    Raises:
+        ValueError: OUTPUT does not fit, or a result would take the place of a file that must stay.
+    """
+    output, results = arguments.output, []
+    if arguments.submission is not None:
+        submission_format = SUBMISSION_FORMATS[arguments.submission]
+        check_submission_inputs(inputs, submission_format)
+        if output.suffix.lower() == ".zip" and arguments.save is not None:
+            raise ValueError(f"{output}: --save {arguments.save} writes more files: give a folder.")
+        results.append(Result(submission_file(output, submission_format), arguments.input))
+    paths = result_paths(arguments.input, output, arguments.save, inputs)
+    results += [result for item in inputs for result in paths.results(item)]
+    check_results(results, inputs, overwrite=arguments.overwrite)
+    return paths
+
+
 def open_outputs(
-    arguments: argparse.Namespace, config: PreTrainedConfig, inputs: Sequence[PredictionInput]
+    arguments: argparse.Namespace, config: PreTrainedConfig, paths: ResultPaths
 ) -> list[PredictionOutput]:
     """The kinds of results that the arguments ask for.
 
@@ -162,19 +186,12 @@ def open_outputs(
     palette = getattr(config, "palette", None)
     if arguments.palette is not None:
         palette = find_palette(arguments.palette, len(names))
-    file = _single_file(arguments, inputs)
-
-    def output_file(kind: str) -> OutputFile:
-        folder = arguments.output / kind if arguments.save == "both" else arguments.output
-        return lambda name, suffix: file or folder / name.with_name(name.name + suffix)
-
     outputs: list[PredictionOutput] = []
-    if arguments.save in ("overlay", "both"):
-        outputs.append(
-            OverlayOutput(output_file("overlays"), names, palette, arguments.alpha, not arguments.no_legend)
-        )
-    if arguments.save in ("labels", "both"):
-        outputs.append(LabelMapOutput(output_file("labels"), len(names)))
+    if "overlay" in paths.kinds:
+        file = partial(paths.path, "overlay")
+        outputs.append(OverlayOutput(file, names, palette, arguments.alpha, not arguments.no_legend))
+    if "labels" in paths.kinds:
+        outputs.append(LabelMapOutput(partial(paths.path, "labels"), len(names)))
     return outputs
 
 
@@ -201,7 +218,7 @@ def predict_all(
         except Exception as error:
             if show_traceback:
                 traceback.print_exc()
-            report.failures.append((item.path, _first_line(error)))
+            report.failures.append((item.path, _first_line(error).removeprefix(f"{item.path}: ")))
     return report
 
 
@@ -217,15 +234,22 @@ def predict_photo(item: PredictionInput, segmenter: PhotoSegmenter, outputs: Seq
 def predict_video(
     item: PredictionInput, segmenter: PhotoSegmenter, outputs: Sequence[PredictionOutput], *, quiet: bool = False
 ) -> list[str]:
-    """Segments a video frame by frame, each for itself; holds one frame at a time. Returns remarks for the user."""
+    """Segments a video frame by frame, each for itself; holds one frame at a time. Returns remarks for the user.
+
+    Raises:
+        ValueError: The video is damaged. What could be read of it is written all the same where the decoder went on.
+    """
     remarks: list[str] = []
-    with VideoReader(item.path) as video, ExitStack() as stack:
-        writers: list[FrameWriter] = [stack.enter_context(output.video(item.name, video)) for output in outputs]
-        for frame, time in tqdm(video, total=video.num_frames, unit="frame", disable=quiet, leave=False):
-            label_map, size = segmenter(frame)
-            for write in writers:
-                write(frame, label_map, time)
-            remarks = _size_remarks(frame.shape[:2], size)
+    with VideoReader(item.path) as video:
+        with ExitStack() as stack:
+            writers: list[FrameWriter] = [stack.enter_context(output.video(item.name, video)) for output in outputs]
+            for frame, time in tqdm(video, total=video.num_frames, unit="frame", disable=quiet, leave=False):
+                label_map, size = segmenter(frame)
+                for write in writers:
+                    write(frame, label_map, time)
+                remarks = _size_remarks(frame.shape[:2], size)
+        if (damage := video.damage()) is not None:
+            raise ValueError(f"the video is damaged: {damage}; what could be read was segmented.")
     return remarks
 
 
@@ -265,37 +289,6 @@ def _check_numbers(arguments: argparse.Namespace) -> None:
         raise ValueError(f"--size: expected the short side first, found {arguments.size}.")
     if arguments.max_side is not None and arguments.max_side < 1:
         raise ValueError(f"--max-side must be at least 1, found {arguments.max_side}.")
-
-
-def _single_file(arguments: argparse.Namespace, inputs: Sequence[PredictionInput]) -> Path | None:
-    """OUTPUT, where it names a file and not a folder."""
-    if arguments.input.is_dir() or arguments.output.is_dir():
-        return None
-    suffixes = WRITABLE_CODECS if inputs[0].is_video else PHOTO_SUFFIXES
-    return arguments.output if arguments.output.suffix.lower() in suffixes else None
-
-
-def _check_output(arguments: argparse.Namespace, inputs: Sequence[PredictionInput]) -> None:
-    output = arguments.output
-    if arguments.submission is not None:
-        check_submission_inputs(inputs, SUBMISSION_FORMATS[arguments.submission])
-        if output.suffix.lower() == ".zip":
-            if arguments.save is not None:
-                raise ValueError(f"{output}: --save {arguments.save} writes more files: give a folder.")
-            return
-    file = _single_file(arguments, inputs)
-    if file is None:
-        if output.exists() and not output.is_dir():
-            raise ValueError(f"{output}: expected a folder to write to, found a file.")
-        return
-    if file.resolve() == arguments.input.resolve():
-        raise ValueError(f"{file}: the result would replace the input.")
-    if arguments.save == "both":
-        raise ValueError(f"{file}: --save both writes several files: give a folder.")
-    if arguments.save == "labels" and inputs[0].is_video:
-        raise ValueError(f"{file}: the label maps of a video are one PNG per frame: give a folder.")
-    if arguments.save == "labels" and file.suffix.lower() not in (".png", ".tif", ".tiff", ".bmp"):
-        raise ValueError(f"{file}: label maps need a format without loss, such as .png.")
 
 
 def _wants_traceback(arguments: argparse.Namespace) -> bool:

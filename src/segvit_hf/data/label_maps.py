@@ -8,6 +8,8 @@ import numpy as np
 import torch
 from PIL import Image
 
+from segvit_hf.regular_files import check_regular_file
+
 # What stands for "no class" unless somebody says otherwise; every default of the package is this one.
 DEFAULT_IGNORE_INDEX = 255
 
@@ -127,11 +129,10 @@ def check_label_range(
 
 
 def _read_file(path: Path) -> np.ndarray:
+    check_regular_file(path)
     try:
         with Image.open(path) as image:
             return _ids_of_image(image, "the file")
-    except FileNotFoundError:
-        raise FileNotFoundError(f"{path}: no such file.") from None
     except (OSError, SyntaxError, TypeError, ValueError) as error:
         raise ValueError(f"{path}: the label map cannot be read: {error}") from error
 

@@ -39,6 +39,13 @@ class ViTAdapterEncoderConfig(ViTEncoderConfig):
         "use_final_norm": False,
     }
 
+    positive_fields = (
+        *ViTEncoderConfig.positive_fields,
+        "spatial_prior_hidden_size",
+        "adapter_num_attention_heads",
+        "adapter_num_points",
+    )
+
     use_class_token: bool = False
     layer_scale_init_value: float | int | None = 1.0
 

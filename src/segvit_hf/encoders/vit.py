@@ -150,6 +150,11 @@ class ViTPreTrainedModel(PreTrainedModel):
         # `layers/attention.py`, by every attention.
         return True
 
+    def _initialize_weights(self, module: nn.Module, *_args: Any) -> None:
+        # In code outside of itself transformers takes modules without parameters of their own for initialized, and
+        # would never ask `_init_weights` for deformable attention. `initialization` leaves loaded weights alone.
+        super()._initialize_weights(module)
+
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
         super()._init_weights(module)

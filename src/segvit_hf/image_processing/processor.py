@@ -35,6 +35,7 @@ from segvit_hf.image_processing.reading import (
     per_channel,
     read_image,
     read_labels,
+    with_floats,
 )
 from segvit_hf.image_processing.size_rules import RULE_NAMES, InputGeometry, Size, SizeRule
 
@@ -121,8 +122,9 @@ class SemanticSegmentationProcessing:
         if "size" in fields and isinstance(fields["size"], SizeDict):
             fields["size"] = dict(fields["size"])
         self._check_names(fields)
+        fields = with_floats(fields)
         validate_typed_dict(self.valid_kwargs, fields)
-        super().__init__(**kwargs)
+        super().__init__(**{**kwargs, **fields})
         self._validate_preprocess_kwargs(**{name: getattr(self, name, None) for name in self._field_names()})
 
     @classmethod
@@ -209,7 +211,9 @@ class SemanticSegmentationProcessing:
             num_labels: Number of classes. If given, ids that are neither a class nor `ignore_index` are an error, and
                 so is an `ignore_index` that is a class.
             kwargs: Fields of the processor that hold for this call only, and `return_tensors` ("pt" or "np"), `device`
-                (torchvision backend), `input_data_format`.
+                (torchvision backend), `input_data_format` ("channels_first" or "channels_last"; without it the
+                channels of an array are where its shape has 1, 3 or 4, and a shape that has them at both ends is an
+                error).
 
         Returns:
             `pixel_values` float32 (batch, channels, height, width); with label maps `labels` int64 (batch, height,
@@ -226,7 +230,9 @@ class SemanticSegmentationProcessing:
         size = kwargs.get("size")
         if isinstance(size, SizeDict):
             kwargs["size"] = dict(size)
-        return super().preprocess(images, segmentation_maps, scale, flip, num_labels, **kwargs)  # type: ignore[misc]
+        return super().preprocess(  # type: ignore[misc]
+            images, segmentation_maps, scale, flip, num_labels, **with_floats(kwargs)
+        )
 
     def _preprocess_image_like_inputs(
         self,

@@ -6,7 +6,7 @@ reduced to the upper 8, gray copied to three channels), but in RGB order.
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,13 @@ from torch import Tensor
 
 from segvit_hf._compat import load_image
 from segvit_hf.data import label_maps
+from segvit_hf.regular_files import check_regular_file
+
+_CHANNELS = (1, 3, 4)
+_FLOAT_FIELDS = ("image_mean", "image_std", "rescale_factor")
+# A base64 string can have megabytes; a message should not.
+_LONGEST_SOURCE = 100
+_LONGEST_REASON = 300
 
 
 def flatten_images(images: Any) -> list[Any]:
@@ -48,14 +55,25 @@ def load_file(source: str | Path) -> Image.Image:
     """The photo behind a path, URL or base64 string, upright; local files keep their mode (16 bits, palette).
 
     URLs and base64 strings are read by transformers and come out in RGB.
+
+    Raises:
+        FileNotFoundError: No such file.
+        ValueError: An empty path, a folder, a pipe or a device, or an address or string that gives no photo.
+        OSError: The file is damaged or no picture.
     """
-    if os.path.isfile(source):
+    if isinstance(source, Path) or not source or os.path.exists(source):
+        check_regular_file(source)
         with Image.open(source) as opened:
             opened.load()
             return ImageOps.exif_transpose(opened)
-    if isinstance(source, Path):
-        raise FileNotFoundError(f"{source}: no such image file.")
-    return load_image(source)
+    try:
+        return load_image(source)
+    except Exception as error:  # those of the HTTP client, and of whatever lies there
+        shown = source if len(source) <= _LONGEST_SOURCE else f"{source[:_LONGEST_SOURCE]}..."
+        reason = " ".join(str(error).replace(source, "it").split())[:_LONGEST_REASON] or type(error).__name__
+        raise ValueError(
+            f"{shown}: expected a file, the address of a photo or a base64 string, and could not read it: {reason}"
+        ) from error
 
 
 def read_image(image: Any, convert_to_rgb: bool = True, input_data_format: str | None = None) -> Tensor:
@@ -66,13 +84,15 @@ def read_image(image: Any, convert_to_rgb: bool = True, input_data_format: str |
             (channels, height, width), or what `load_file` reads. uint8 is taken as it is, uint16 is reduced to its
             upper 8 bits, other integers must lie in 0..255, booleans become 0 and 255.
         convert_to_rgb: Drop alpha, copy gray to three channels. Otherwise the channels are kept.
-        input_data_format: "channels_first" or "channels_last"; inferred from the shape where `None`.
+        input_data_format: "channels_first" or "channels_last". `None`: the channels are where the shape has 1, 3 or 4;
+            a shape that has them at both ends is an error.
 
     Returns:
         (channels, height, width): uint8, or float32 for floating-point input. It may share the caller's memory.
 
     Raises:
-        ValueError: Images without pixels, values out of range, a number of channels that is not 1, 3 or 4.
+        ValueError: Images without pixels, values out of range, a number of channels that is not 1, 3 or 4, or a shape
+            such as (1, 50, 3) that could be read either way.
         TypeError: Anything that is not an image.
     """
     if isinstance(image, (str, Path)):
@@ -123,11 +143,12 @@ def _channels_first(pixels: Tensor, input_data_format: str | None) -> Tensor:
     if pixels.ndim != 3:
         raise ValueError(f"images: expected 2 or 3 dimensions, found shape {tuple(pixels.shape)}.")
     if input_data_format is None:
-        first, last = pixels.shape[0] in (1, 3, 4), pixels.shape[-1] in (1, 3, 4)
-        if not (first or last):
+        first, last = pixels.shape[0] in _CHANNELS, pixels.shape[-1] in _CHANNELS
+        if first == last:
+            problem = "could have its channels first or last" if first else "has no 1, 3 or 4 channels first or last"
             raise ValueError(
-                f"images: cannot tell the channels of shape {tuple(pixels.shape)}; expected 1, 3 or 4 channels first "
-                "or last. Pass input_data_format for other images."
+                f"images: cannot tell the channels of shape {tuple(pixels.shape)}, which {problem}: say where they "
+                'are with input_data_format="channels_first" or "channels_last".'
             )
         input_data_format = "channels_first" if first else "channels_last"
     return pixels.permute(2, 0, 1) if str(input_data_format).endswith("last") else pixels
@@ -216,6 +237,17 @@ def read_labels(
     if reduce_zero_label:
         return torch.from_numpy(label_maps.reduce_zero_label(ids, ignore_index))
     return torch.from_numpy(ids.astype(np.int64))
+
+
+def with_floats(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields with `image_mean`, `image_std` and `rescale_factor` as floats; JSON and YAML may hold integers."""
+    return {name: _as_floats(value) if name in _FLOAT_FIELDS else value for name, value in fields.items()}
+
+
+def _as_floats(value: Any) -> Any:
+    if isinstance(value, (list, tuple)):
+        return type(value)(_as_floats(item) for item in value)
+    return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
 def per_channel(value: float | Sequence[float]) -> list[float]:

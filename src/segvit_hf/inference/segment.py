@@ -27,6 +27,7 @@ def segment(
     flip: bool = False,
     *,
     max_logits: int | None = MAX_LOGITS,
+    input_data_format: str | None = None,
 ) -> Tensor:
     """The label map of one photo, at the photo's size.
 
@@ -47,6 +48,8 @@ def segment(
             would reach the network at its own size and need more is segmented at a smaller size, with a warning, and
             its label map is enlarged. Default: 2**29, 2 GiB in float32. `None`: always the photo's own size. Models
             without `config.num_labels` are not limited.
+        input_data_format: Of arrays and tensors, `"channels_first"` or `"channels_last"`. `None`: the channels are
+            where the shape has 1, 3 or 4; shapes that have them at both ends need to be told.
 
     Returns:
         int64 CPU tensor (height, width) of class ids.
@@ -64,7 +67,7 @@ def segment(
     if isinstance(image, (list, tuple)):
         raise TypeError(f"image must be a single photo, found a {type(image).__name__}: call segment once per photo.")
     scales = _checked_scales(scales)
-    photo = _read_photo(image, bool(image_processor.do_convert_rgb))
+    photo = _read_photo(image, bool(image_processor.do_convert_rgb), input_data_format)
     size = (photo.shape[-2], photo.shape[-1])
     num_labels = getattr(getattr(model, "config", None), "num_labels", None)
     working_size = size_within_memory(size, num_labels, image_processor, scales, max_logits)
@@ -145,14 +148,14 @@ def _checked_scales(scales: Any) -> tuple[float, ...]:
     return tuple(float(scale) for scale in scales)
 
 
-def _read_photo(image: Any, convert_to_rgb: bool) -> Tensor:
+def _read_photo(image: Any, convert_to_rgb: bool, input_data_format: str | None) -> Tensor:
     if isinstance(image, (str, Path)):
         image = load_file(image)
     elif isinstance(image, Image.Image):
         image = ImageOps.exif_transpose(image)
     elif getattr(image, "ndim", 3) == 4:
         raise TypeError(f"image must be a single photo, found a batch of shape {tuple(image.shape)}.")
-    return read_image(image, convert_to_rgb)
+    return read_image(image, convert_to_rgb, input_data_format)
 
 
 def _run(model: nn.Module, image_processor: Any, photo: Tensor, scale: float, flipped: bool) -> Tensor:

@@ -5,6 +5,37 @@ import torch.distributed
 import torch.nn.functional as F
 
 
+def check_ignore_index(ignore_index: int, num_labels: int) -> None:
+    """Refuses an ignore index that a class has by accident, as the default 255 among more than 255 classes.
+
+    Args:
+        ignore_index: Label of pixels that belong to no class. 0 passes: it leaves class 0, a background, out on
+            purpose.
+        num_labels: Number of classes.
+
+    Raises:
+        ValueError: The class of that id could never be learned.
+    """
+    if 0 < ignore_index < num_labels:
+        raise ValueError(
+            f"semantic_loss_ignore_index: expected an id that is none of the {num_labels} classes, found "
+            f"{ignore_index}. Set another one, for example 65535 or -1, in the configuration, and the same "
+            "`ignore_index` in the image processor."
+        )
+
+
+def integer_labels(labels: torch.Tensor) -> torch.Tensor:
+    """Labels of any integer dtype, or booleans for two classes, as int64.
+
+    Raises:
+        TypeError: Something else than a tensor of integers.
+    """
+    if not isinstance(labels, torch.Tensor) or labels.is_floating_point() or labels.is_complex():
+        found = labels.dtype if isinstance(labels, torch.Tensor) else type(labels).__name__
+        raise TypeError(f"labels: expected int64, found {found}.")
+    return labels.to(torch.int64)
+
+
 def check_labels(labels: torch.Tensor, num_labels: int, ignore_index: int) -> None:
     """Refuses labels that are neither classes nor the ignore index.
 
@@ -79,4 +110,12 @@ def dice_loss(mask_logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     return (1 - (2 * overlap + 1) / (probabilities.sum(1) + targets.sum(1) + 1)).sum()
 
 
-__all__ = ["average_num_masks", "check_labels", "classes_present", "cross_entropy", "dice_loss"]
+__all__ = [
+    "average_num_masks",
+    "check_ignore_index",
+    "check_labels",
+    "classes_present",
+    "cross_entropy",
+    "dice_loss",
+    "integer_labels",
+]

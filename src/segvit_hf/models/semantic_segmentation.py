@@ -9,8 +9,9 @@ from torch import nn
 from transformers.utils import ModelOutput
 
 from segvit_hf._compat import TransformersKwargs, Unpack, can_return_tuple
+from segvit_hf.encoders.inputs import check_pixel_values
 from segvit_hf.encoders.vit import ViTEncoder, ViTPreTrainedModel
-from segvit_hf.models.losses import check_labels
+from segvit_hf.models.losses import check_ignore_index, check_labels, integer_labels
 from segvit_hf.models.sliding_window import sliding_window_logits
 
 
@@ -66,6 +67,7 @@ class SemanticSegmentationModel(ViTPreTrainedModel):
 
     def __init__(self, config: Any) -> None:
         super().__init__(config)
+        check_ignore_index(config.semantic_loss_ignore_index, config.num_labels)
         self.encoder = self.encoder_class(config)
         self.build_decoder(config)
         self.post_init()
@@ -128,8 +130,8 @@ class SemanticSegmentationModel(ViTPreTrainedModel):
         Args:
             pixel_values: (batch, channels, height, width), normalized. In eval mode, inputs larger than the crop go
                 through `config.sliding_window` when it is set.
-            labels: (batch, height, width), int64, `config.semantic_loss_ignore_index` where there is no class. The
-                loss is that of the batch as a whole, without windows.
+            labels: (batch, height, width), int64 or another integer dtype, `config.semantic_loss_ignore_index` where
+                there is no class. The loss is that of the batch as a whole, without windows.
             pixel_mask: (batch, height, width), 1 where the image is, 0 where a ragged batch is padded at the bottom
                 and at the right. In eval mode each image is run at its own size and its logits stand in the top left
                 corner, zeros elsewhere; hidden states and attentions are then not returned. Ignored in training.
@@ -137,9 +139,12 @@ class SemanticSegmentationModel(ViTPreTrainedModel):
                 attention.
 
         Raises:
+            TypeError: `pixel_values` are no floating-point numbers, or labels no integers.
             ValueError: A tensor of the wrong shape, or labels that are no classes.
         """
-        self._check_inputs(pixel_values, labels)
+        check_pixel_values(pixel_values, self.config.num_channels)
+        if labels is not None:
+            labels = self._checked_labels(pixel_values, labels)
         sliding_window = self._windows_for(pixel_values)
         if self.training or (pixel_mask is None and sliding_window is None):
             return self.encode_decode(pixel_values, labels, **kwargs)
@@ -156,20 +161,15 @@ class SemanticSegmentationModel(ViTPreTrainedModel):
             output.decoder_attentions = windows.decoder_attentions
         return output
 
-    def _check_inputs(self, pixel_values: torch.Tensor, labels: torch.Tensor | None) -> None:
-        num_channels = self.config.num_channels
-        if pixel_values.ndim != 4 or pixel_values.shape[1] != num_channels or 0 in pixel_values.shape:
-            raise ValueError(
-                f"pixel_values: expected (batch, {num_channels}, height, width) with no empty side, "
-                f"found {tuple(pixel_values.shape)}."
-            )
-        if labels is not None and labels.shape != (len(pixel_values), *pixel_values.shape[-2:]):
+    def _checked_labels(self, pixel_values: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        labels = integer_labels(labels)
+        if labels.shape != (len(pixel_values), *pixel_values.shape[-2:]):
             raise ValueError(
                 f"labels: expected (batch, height, width) = {(len(pixel_values), *pixel_values.shape[-2:])} like "
                 f"pixel_values, found {tuple(labels.shape)}."
             )
-        if labels is not None:
-            check_labels(labels, self.config.num_labels, self.config.semantic_loss_ignore_index)
+        check_labels(labels, self.config.num_labels, self.config.semantic_loss_ignore_index)
+        return labels
 
     def _windows_for(self, pixel_values: torch.Tensor) -> dict[str, Any] | None:
         """The windows that an input is run in, `None` if it is run whole."""

@@ -59,8 +59,8 @@ def test_auxiliary_heads_can_be_left_out(name: str, kind: type) -> None:
         ({"auxiliary_in_indices": [4]}, "auxiliary_in_indices must lie between 0 and 3"),
         ({"encoder_out_indices": [9, 24]}, "encoder_out_indices"),
         ({"decoder_kernel_size": 2}, "decoder_kernel_size must be odd"),
-        ({"decoder_upsampling": 0}, "decoder_upsampling must be at least 1"),
-        ({"auxiliary_num_convolutions": 0}, "auxiliary_num_convolutions must be at least 1"),
+        ({"decoder_upsampling": 0}, "decoder_upsampling: expected at least 1, found 0"),
+        ({"auxiliary_num_convolutions": 0}, "auxiliary_num_convolutions: expected at least 1, found 0"),
         ({"sliding_window": {"crop_size": 512}}, "sliding_window: expected None or"),
     ],
 )

@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image
 
 from segvit_hf.image_processing.reading import load_file, read_image
+from segvit_hf.regular_files import check_regular_file
 from segvit_hf.video import VIDEO_SUFFIXES
 
 PHOTO_SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
@@ -37,11 +38,12 @@ def find_inputs(source: Path, output: Path) -> list[PredictionInput]:
     Results are called like their files, without the ending; files that differ only by it keep it.
 
     Raises:
-        ValueError: There is nothing to segment, or results would lie among the inputs.
+        ValueError: There is nothing to segment, a pipe or a device, or results would lie among the inputs.
     """
     if not source.exists():
         raise ValueError(f"{source}: no such file or folder.")
     if not source.is_dir():
+        check_regular_file(source)
         return [PredictionInput(source, Path(source.stem), source.suffix.lower() in VIDEO_SUFFIXES)]
     if output.resolve() == source.resolve():
         raise ValueError(f"{output}: expected another folder than the one with the photos.")
@@ -78,12 +80,18 @@ def read_photo(path: Path) -> tuple[np.ndarray, list[str]]:
         uint8 RGB (height, width, 3).
 
     Raises:
-        OSError, ValueError, SyntaxError: The file cannot be read.
+        FileNotFoundError: There is no such file.
+        ValueError: It is no plain file, or cannot be read.
     """
-    with Image.open(path) as file:
-        num_frames = getattr(file, "n_frames", 1)
+    check_regular_file(path)
+    try:
+        with Image.open(path) as file:
+            num_frames = getattr(file, "n_frames", 1)
+        pixels = read_image(load_file(path))
+    except Exception as error:  # decoders raise all sorts of errors
+        reason = str(error).strip().partition("\n")[0] or type(error).__name__
+        raise ValueError(f"{path}: the photo cannot be read: {reason}") from error
     remarks = [f"an animation of {num_frames} pictures: the first one was segmented"] if num_frames > 1 else []
-    pixels = read_image(load_file(path))
     return pixels.permute(1, 2, 0).contiguous().numpy(), remarks
 
 

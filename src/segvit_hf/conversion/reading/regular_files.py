@@ -1,18 +1,9 @@
-"""Opens nothing but regular files: a pipe or a device would wait for ever, or never end."""
+"""Opens nothing but regular files of a size that makes sense; what is wrong with others is a `ConversionError`."""
 
-import os
-import stat
 from pathlib import Path
 
+from segvit_hf import regular_files
 from segvit_hf.conversion.errors import ConversionError
-
-_KINDS = (
-    (stat.S_ISDIR, "a folder"),
-    (stat.S_ISFIFO, "a named pipe"),
-    (stat.S_ISCHR, "a device"),
-    (stat.S_ISBLK, "a device"),
-    (stat.S_ISSOCK, "a socket"),
-)
 
 
 def check_regular_file(path: Path, expected: str) -> int:
@@ -29,15 +20,14 @@ def check_regular_file(path: Path, expected: str) -> int:
         ConversionError: There is none, or it is something else: says what.
     """
     try:
-        found = os.stat(path)
+        regular_files.check_regular_file(path, expected)
+        return path.stat().st_size
     except (FileNotFoundError, NotADirectoryError) as error:
         raise ConversionError(f"{path}: no such file.") from error
     except OSError as error:
         raise ConversionError(f"{path}: expected {expected}, which cannot be read ({error.strerror}).") from error
-    if not stat.S_ISREG(found.st_mode):
-        kind = next((name for is_kind, name in _KINDS if is_kind(found.st_mode)), "something else")
-        raise ConversionError(f"{path}: expected {expected}, found {kind}.")
-    return found.st_size
+    except ValueError as error:
+        raise ConversionError(str(error)) from error
 
 
 def read_text(path: Path, expected: str, largest: int) -> str:

@@ -41,6 +41,13 @@ class SegmenterConfig(SemanticSegmentationConfig, ViTEncoderConfig):
 
     model_type = "segmenter"
     fixed_fields = {"shrink_index": None}
+    positive_fields = (
+        *ViTEncoderConfig.positive_fields,
+        "decoder_hidden_size",
+        "decoder_num_attention_heads",
+        "decoder_intermediate_size",
+    )
+    probability_fields = (*ViTEncoderConfig.probability_fields, "decoder_dropout", "decoder_drop_path_rate")
 
     drop_path_rate: float | int = 0.1
     layer_norm_eps: float = 1e-5

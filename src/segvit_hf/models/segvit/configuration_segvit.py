@@ -37,6 +37,16 @@ class SegVitConfig(SemanticSegmentationConfig, ViTEncoderConfig):
     """
 
     model_type = "segvit"
+    positive_fields = (
+        *ViTEncoderConfig.positive_fields,
+        "decoder_hidden_size",
+        "decoder_num_layers",
+        "decoder_num_attention_heads",
+        "decoder_intermediate_size",
+        "token_pyramid_stride",
+        "num_supervised_outputs",
+    )
+    probability_fields = (*ViTEncoderConfig.probability_fields, "decoder_dropout")
 
     hidden_dropout_prob: float | int = 0.0
     drop_path_rate: float | int = 0.1
@@ -79,8 +89,6 @@ class SegVitConfig(SemanticSegmentationConfig, ViTEncoderConfig):
                 f"Without an input projection decoder_hidden_size ({self.decoder_hidden_size}) must equal "
                 f"hidden_size ({self.hidden_size})."
             )
-        if self.num_supervised_outputs is not None and self.num_supervised_outputs < 1:
-            raise ValueError(f"num_supervised_outputs must be at least 1, found {self.num_supervised_outputs}.")
 
     @property
     def decoder_type(self) -> str:

@@ -89,6 +89,16 @@ class SetrConfig(SemanticSegmentationConfig, ViTEncoderConfig):
 
     model_type = "setr"
     fixed_fields = {"shrink_index": None}
+    positive_fields = (
+        *ViTEncoderConfig.positive_fields,
+        "decoder_hidden_size",
+        "decoder_num_convolutions",
+        "decoder_upsampling",
+        "mla_head_hidden_size",
+        "auxiliary_num_convolutions",
+        "auxiliary_upsampling",
+    )
+    probability_fields = (*ViTEncoderConfig.probability_fields, "classifier_dropout")
 
     hidden_size: int = 1024
     num_hidden_layers: int = 24
@@ -141,17 +151,6 @@ class SetrConfig(SemanticSegmentationConfig, ViTEncoderConfig):
         for name in ("decoder_kernel_size", "auxiliary_kernel_size", "mla_classifier_kernel_size"):
             if (getattr(self, name) or 1) % 2 == 0:
                 raise ValueError(f"{name} must be odd, found {getattr(self, name)}.")
-        for name in (
-            "decoder_hidden_size",
-            "decoder_num_convolutions",
-            "decoder_upsampling",
-            "mla_head_hidden_size",
-            "auxiliary_num_convolutions",
-            "auxiliary_upsampling",
-        ):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise ValueError(f"{name} must be at least 1, found {value}.")
 
 
 __all__ = ["SetrConfig"]

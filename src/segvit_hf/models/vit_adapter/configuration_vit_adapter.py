@@ -51,6 +51,16 @@ class VitAdapterConfig(BackboneConfigMixin, SemanticSegmentationConfig, ViTAdapt
     """
 
     model_type = "vit_adapter"
+    positive_fields = (
+        *ViTAdapterEncoderConfig.positive_fields,
+        "decoder_hidden_size",
+        "auxiliary_hidden_size",
+        "num_queries",
+        "mask_feature_size",
+        "pixel_decoder_num_attention_heads",
+        "decoder_num_attention_heads",
+    )
+    probability_fields = (*ViTAdapterEncoderConfig.probability_fields, "decoder_dropout")
 
     image_size: int | list[int] | tuple[int, int] = 224
     hidden_size: int = 192

@@ -17,6 +17,7 @@ from segvit_hf._compat import (
     can_return_tuple,
     initialization,
 )
+from segvit_hf.encoders.inputs import check_pixel_values
 from segvit_hf.encoders.vit import ViTPreTrainedModel
 from segvit_hf.encoders.vit_adapter import ViTAdapterEncoder
 from segvit_hf.layers.convolution import reset_convolution
@@ -91,7 +92,12 @@ class VitAdapterBackbone(BackboneMixin, ViTPreTrainedModel):
         Returns:
             The chosen feature maps (batch, hidden_size, ceil(height / stride), ceil(width / stride)), and the
             encoder's hidden states and attention probabilities where they were asked for.
+
+        Raises:
+            TypeError: `pixel_values` are no floating-point numbers.
+            ValueError: A tensor of another shape.
         """
+        check_pixel_values(pixel_values, self.config.num_channels)
         encoded = self.encoder(pixel_values, **kwargs)
         height, width = pixel_values.shape[-2:]
         feature_maps = []
