@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import segvit_hf
+from segvit_hf.cli.path_arguments import named_argument, path_argument
 from segvit_hf.conversion.cards import conversion_summary, own_model_card, released_model_card
 from segvit_hf.conversion.checkpoint_tables import terminal_table
 from segvit_hf.conversion.convert import ConvertedCheckpoint, convert_checkpoint, convert_weights
@@ -42,16 +43,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the description and the arguments of the command."""
     parser.description = _DESCRIPTION
     parser.add_argument(
-        "preset", nargs="?", metavar="PRESET", type=_word, help="name of a released model (see --list)"
+        "preset", nargs="?", metavar="PRESET", type=named_argument, help="name of a released model (see --list)"
     )
     parser.add_argument(
         "file",
         nargs="?",
         metavar="FILE",
-        type=_word,
+        type=named_argument,
         help="the .pth file, its folder or its address; fetched when left out",
     )
-    parser.add_argument("--output", metavar="DIR", type=_path, help="folder to write")
+    parser.add_argument("--output", metavar="DIR", type=path_argument, help="folder to write")
     parser.add_argument(
         "--overwrite",
         action="store_true",
@@ -65,7 +66,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--config",
         metavar="FILE",
-        type=_path,
+        type=path_argument,
         help='JSON: {"model": ..., "test_pipeline": ..., "classes": ...}, or Segmenter\'s variant.yml (default: the '
         "one beside the file)",
     )
@@ -77,17 +78,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--list", action="store_true", help="list the presets and stop")
     parser.set_defaults(run=lambda arguments: run(arguments, parser))
-
-
-def _word(text: str) -> str:
-    # An unset variable of a shell, quoted; as a path it would be the current folder.
-    if not text:
-        raise argparse.ArgumentTypeError("expected a name or a path, found ''")
-    return text
-
-
-def _path(text: str) -> Path:
-    return Path(_word(text))
 
 
 def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:

@@ -86,8 +86,10 @@ def load_pretrained_encoder(
         del parameters["embeddings.patch_embeddings.weight"]
     expected = {name: tensor.shape for name, tensor in parameters.items() if _is_part_of_vit(name, weights)}
     match = match_keys(weights, expected, rules, model_name=f"ViT encoder ({described})")
+    # A model on the meta device only shows whether names and shapes fit.
+    sources = {name: key for name, key in match.sources.items() if not parameters[name].is_meta}
     with torch.no_grad():
-        for name, value in read_values(weights, match.sources).items():
+        for name, value in read_values(weights, sources).items():
             parameters[name].copy_(value)
     prefix = "" if encoder is model else "encoder."
     return {key: _line(prefix, value, notes.get(key, "")) for key, value in match.report.items()}

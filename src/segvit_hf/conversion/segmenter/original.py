@@ -81,7 +81,9 @@ def _sliding_window(inference: OriginalFields) -> dict[str, list[int]]:
 
 def _data_set(data: OriginalFields) -> str:
     """The name that `variant.yml` has for the data set, `""` where it has none."""
-    name = data.use("dataset", None) or ""
+    name = data.use("dataset", None)
+    if name is None:
+        return ""
     if not isinstance(name, str):
         raise ConversionError(f"{data.where}.dataset: expected a name, found {quoted(name)}.")
     return name
