@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,14 @@ from segvit_hf.training.stopping import Interrupts
 from tests.training.conftest import REPOSITORY, Scenes, finetune
 
 FLAGS = ["--set", "evaluation.every_steps=2", "--set", "checkpoint.every_steps=100"]
+
+
+@pytest.fixture(autouse=True)
+def _in_the_foreground() -> Iterator[None]:
+    """Tests that run as a background job have inherited that Ctrl-C is ignored."""
+    previous = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, previous)
 
 
 def press_during(monkeypatch: pytest.MonkeyPatch, owner: Any, name: str, when: Callable[..., int]) -> None:
@@ -126,7 +134,10 @@ def test_in_a_terminal_the_loaders_workers_get_it_too(scenes: Scenes, tmp_path: 
     while process.poll() is None and len(read_log(tmp_path / "run")) < 3:
         time.sleep(0.05)
     os.killpg(process.pid, signal.SIGINT)
-    printed = process.communicate()[1]
+    try:
+        printed = process.communicate(timeout=300)[1]
+    finally:
+        process.kill()
     assert process.returncode == 130, printed
     assert "Traceback" not in printed
     (checkpoint,) = list_checkpoints(tmp_path / "run" / "checkpoints")
