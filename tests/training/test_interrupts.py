@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +20,6 @@ from segvit_hf.training.stopping import Interrupts
 from tests.training.conftest import REPOSITORY, Scenes, finetune
 
 FLAGS = ["--set", "evaluation.every_steps=2", "--set", "checkpoint.every_steps=100"]
-
-
-@pytest.fixture(autouse=True)
-def _in_the_foreground() -> Iterator[None]:
-    """Tests that run as a background job have inherited that Ctrl-C is ignored."""
-    previous = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, previous)
 
 
 def press_during(monkeypatch: pytest.MonkeyPatch, owner: Any, name: str, when: Callable[..., int]) -> None:
