@@ -129,8 +129,8 @@ def _from_saved_model(source: str, config: PreTrainedConfig) -> tuple[PreTrained
         model, report = AutoModelForSemanticSegmentation.from_pretrained(
             source, config=config, dtype=torch.float32, ignore_mismatched_sizes=True, output_loading_info=True
         )
-    except OSError as error:
-        raise RecipeError(f"model.init: cannot load {source}: {error}") from error
+    except Exception as error:  # readers of damaged files raise anything
+        raise RecipeError(f"model.init: cannot load {source}: {_one_line(error)}") from error
     missing, unexpected = sorted(report["missing_keys"]), sorted(report["unexpected_keys"])
     if missing or unexpected:
         raise RecipeError(
@@ -143,6 +143,11 @@ def _from_saved_model(source: str, config: PreTrainedConfig) -> tuple[PreTrained
         raise RecipeError(
             f"model.init: the weights in {source} have other shapes than the recipe's model.config: {_some(wrong)}."
         )
+    broken = [
+        name for name, value in model.state_dict().items() if value.is_floating_point() and not value.isfinite().all()
+    ]
+    if broken:
+        raise RecipeError(f"model.init: expected finite weights in {source}, found others in {_some(broken)}.")
     return model, tuple(mismatched)
 
 
@@ -160,8 +165,10 @@ def _load_encoder_weights(model: PreTrainedModel, source: str) -> None:
 def _check_same_normalization(source: str, image_processor: Any) -> None:
     try:
         saved = AutoImageProcessor.from_pretrained(source)
-    except (OSError, ValueError) as error:
-        raise RecipeError(f"model.init: {source}: expected an image processor beside the weights: {error}") from error
+    except Exception as error:  # as above
+        raise RecipeError(
+            f"model.init: {source}: expected an image processor beside the weights, found: {_one_line(error)}"
+        ) from error
     for name in _NORMALIZATION_FIELDS:
         before, now = _plain(getattr(saved, name, None)), _plain(getattr(image_processor, name, None))
         if before != now:
