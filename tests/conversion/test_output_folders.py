@@ -81,7 +81,7 @@ def link_to_itself(folder: Path) -> Path:
         (below_a_file, r"but \S+file is a file"),
         (link_to_itself, "found a link that leads nowhere"),
         (lambda folder: folder / ("n" * 300), "File name too long"),
-        (lambda folder: Path("/proc"), "a mount point cannot be replaced"),
+        (lambda folder: Path("/dev"), "a mount point cannot be replaced"),
     ],
 )
 def test_folders_that_cannot_be_written_are_told_before_any_work(
