@@ -130,7 +130,7 @@ def _from_saved_model(source: str, config: PreTrainedConfig) -> tuple[PreTrained
             source, config=config, dtype=torch.float32, ignore_mismatched_sizes=True, output_loading_info=True
         )
     except Exception as error:  # readers of damaged files raise anything
-        raise RecipeError(f"model.init: cannot load {source}: {_one_line(error)}") from error
+        raise RecipeError(f"model.init: cannot load {source}: {one_line(error)}") from error
     missing, unexpected = sorted(report["missing_keys"]), sorted(report["unexpected_keys"])
     if missing or unexpected:
         raise RecipeError(
@@ -167,7 +167,7 @@ def _check_same_normalization(source: str, image_processor: Any) -> None:
         saved = AutoImageProcessor.from_pretrained(source)
     except Exception as error:  # as above
         raise RecipeError(
-            f"model.init: {source}: expected an image processor beside the weights, found: {_one_line(error)}"
+            f"model.init: {source}: expected an image processor beside the weights, found: {one_line(error)}"
         ) from error
     for name in _NORMALIZATION_FIELDS:
         before, now = _plain(getattr(saved, name, None)), _plain(getattr(image_processor, name, None))
