@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from segvit_hf import SegVitImageProcessor, SegVitImageProcessorPil
-from segvit_hf.data import SegmentationFolders, read_label_map
+from segvit_hf.data import LabelSet, SegmentationFolders, read_label_map
 from segvit_hf.metrics.mean_iou.confusion_matrix import paired_maps
 from segvit_hf.visualization import overlay
 from tests.data.gray_png import gray_png
@@ -98,7 +98,6 @@ def test_the_data_set_of_folders(label_map: tuple[Path, np.ndarray], tmp_path: P
 def test_columns_of_the_datasets_library(label_map: tuple[Path, np.ndarray], tmp_path: Path, embedded: bool) -> None:
     import datasets
 
-    from segvit_hf.data.label_sets import LabelSet
     from segvit_hf.training.data.datasets import HuggingFaceDataset
     from segvit_hf.training.recipe import DataSource
 

@@ -11,6 +11,7 @@ from transformers import AutoImageProcessor, AutoModelForSemanticSegmentation, P
 from segvit_hf._compat import enable_gradient_checkpointing
 from segvit_hf.architectures import Architecture, get_architecture
 from segvit_hf.data.label_sets import LabelSet
+from segvit_hf.messages import one_line
 from segvit_hf.training.recipe import Recipe
 from segvit_hf.training.recipe_parsing import RecipeError
 
@@ -49,7 +50,7 @@ def build_config(recipe: Recipe, label_set: LabelSet) -> PreTrainedConfig:
     try:
         return config_class(**recipe.model.config, id2label=label_set.id2label, label2id=label_set.label2id)
     except _REFUSALS as error:
-        raise RecipeError(f"model.config: {_one_line(error)}") from error
+        raise RecipeError(f"model.config: {one_line(error)}") from error
 
 
 def build_image_processor(recipe: Recipe, config: PreTrainedConfig, label_set: LabelSet) -> Any:
@@ -68,7 +69,7 @@ def build_image_processor(recipe: Recipe, config: PreTrainedConfig, label_set: L
     try:
         return processor_class(**recipe.image_processor, **from_data)
     except _REFUSALS as error:
-        raise RecipeError(f"image_processor: {_one_line(error)}") from error
+        raise RecipeError(f"image_processor: {one_line(error)}") from error
 
 
 def build_model(recipe: Recipe, config: PreTrainedConfig, label_set: LabelSet) -> BuiltModel:
@@ -120,7 +121,7 @@ def _from_scratch(config: PreTrainedConfig) -> PreTrainedModel:
             )
         return AutoModelForSemanticSegmentation.from_config(config, dtype=torch.float32)
     except (*_REFUSALS, RuntimeError) as error:  # of sizes that fit neither each other nor any memory
-        raise RecipeError(f"model.config: expected values that make a model, found: {_one_line(error)}") from error
+        raise RecipeError(f"model.config: expected values that make a model, found: {one_line(error)}") from error
 
 
 def _from_saved_model(source: str, config: PreTrainedConfig) -> tuple[PreTrainedModel, tuple[str, ...]]:
@@ -129,7 +130,7 @@ def _from_saved_model(source: str, config: PreTrainedConfig) -> tuple[PreTrained
             source, config=config, dtype=torch.float32, ignore_mismatched_sizes=True, output_loading_info=True
         )
     except Exception as error:  # readers of damaged files raise anything
-        raise RecipeError(f"model.init: cannot load {source}: {_one_line(error)}") from error
+        raise RecipeError(f"model.init: cannot load {source}: {one_line(error)}") from error
     missing, unexpected = sorted(report["missing_keys"]), sorted(report["unexpected_keys"])
     if missing or unexpected:
         raise RecipeError(
@@ -166,7 +167,7 @@ def _check_same_normalization(source: str, image_processor: Any) -> None:
         saved = AutoImageProcessor.from_pretrained(source)
     except Exception as error:  # as above
         raise RecipeError(
-            f"model.init: {source}: expected an image processor beside the weights, found: {_one_line(error)}"
+            f"model.init: {source}: expected an image processor beside the weights, found: {one_line(error)}"
         ) from error
     for name in _NORMALIZATION_FIELDS:
         before, now = _plain(getattr(saved, name, None)), _plain(getattr(image_processor, name, None))
@@ -182,10 +183,6 @@ def _architecture(model_type: str) -> Architecture:
         return get_architecture(model_type)
     except ValueError as error:
         raise RecipeError(f"model.type: {error}") from error
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())
 
 
 def _plain(value: Any) -> Any:
