@@ -171,10 +171,10 @@ MUTANTS: list[tuple[str, str, str, str, list[str]]] = [
         [_T + "unusable_samples.py"],
     ),
     (
-        "skipped photos counted as scored",
+        "skipped photos of the last batch alone counted",
         _TRAINING + "evaluation.py",
-        "len(dataset) - num_skipped, num_skipped",
-        "len(dataset), num_skipped",
+        'skipped += batch["errors"]',
+        'skipped = batch["errors"]',
         [_T + "unusable_samples.py"],
     ),
     (

@@ -154,7 +154,7 @@ def evaluate_model(
     names = tuple(class_names(model.config).values())
     confusion = ConfusionMatrix(len(names), ignore_index=ignore_index_of(model.config))
     skipped: list[str] = []
-    stopped, was_training = False, model.training
+    counted, stopped, was_training = 0, False, model.training
     model.eval()
     try:
         for batch in tqdm(loader, desc="evaluate", disable=not accelerator.is_local_main_process, leave=False):
@@ -168,12 +168,13 @@ def evaluate_model(
                 _predict(model, image_processor, batch, accelerator, scales, flip), batch["references"], strict=True
             ):
                 confusion.update(prediction.cpu().numpy(), reference)
+                counted += 1
     finally:
         model.train(was_training)
     _raise_together(None if skip_unreadable or not skipped else skipped[0], stopped, accelerator)
-    num_skipped = int(accelerator.reduce(torch.tensor(len(skipped), device=accelerator.device), reduction="sum"))
-    summed = _summed(confusion, accelerator)
-    return EvaluationResult.from_confusion(summed, names, len(dataset) - num_skipped, num_skipped)
+    counts = torch.tensor([counted, len(skipped)], device=accelerator.device)
+    num_pictures, num_skipped = accelerator.reduce(counts, reduction="sum").tolist()
+    return EvaluationResult.from_confusion(_summed(confusion, accelerator), names, num_pictures, num_skipped)
 
 
 def ignore_index_of(config: PreTrainedConfig) -> int:
