@@ -45,7 +45,8 @@ def transpose_weights(model: PreTrainedModel) -> None:
 @torch.no_grad()
 def pair(name: str) -> tuple[PreTrainedModel, PreTrainedModel]:
     """A model whose weights tell rows from columns everywhere, and the transposed one."""
-    models = SMALL_MODELS[name].build(), SMALL_MODELS[name].build()
+    # As stored, Segmenter's embeddings of as many patches in another shape are those of the stored shape.
+    models = [SMALL_MODELS[name].build(position_embedding_resize_by="grid") for _ in range(2)]
     for model in models:
         torch.manual_seed(1)
         for module in model.modules():
@@ -57,7 +58,7 @@ def pair(name: str) -> tuple[PreTrainedModel, PreTrainedModel]:
             elif type(module).__name__ == "ViTAdapterInjector":
                 module.layer_scale.fill_(1.0)
     transpose_weights(models[1])
-    return models
+    return models[0], models[1]
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -71,7 +72,7 @@ def test_a_transposed_model_sees_a_transposed_photo(name: str, size: tuple[int, 
         assert name == "segvit-shrunk" or not torch.allclose(
             transposed(pixel_values).logits, expected.logits, rtol=0, atol=1e-4
         )
-    torch.testing.assert_close(found.logits.transpose(2, 3), expected.logits, rtol=0, atol=2e-5)
+    torch.testing.assert_close(found.logits.transpose(2, 3), expected.logits, rtol=1e-5, atol=1e-4)
     for part, loss in expected.losses.items():
         torch.testing.assert_close(found.losses[part], loss, rtol=2e-5, atol=1e-6)
 
