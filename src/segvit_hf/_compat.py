@@ -21,7 +21,6 @@ from transformers.image_utils import (
 from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.modeling_outputs import BackboneOutput
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
-from transformers.models.auto.image_processing_auto import IMAGE_PROCESSOR_MAPPING
 from transformers.models.auto.modeling_auto import MODEL_FOR_SEMANTIC_SEGMENTATION_MAPPING_NAMES
 from transformers.processing_utils import ImagesKwargs, Unpack
 from transformers.utils import TransformersKwargs, cached_file
@@ -55,7 +54,6 @@ __all__ = [
     "GradientCheckpointingLayer",
     "IMAGENET_DEFAULT_MEAN",
     "IMAGENET_DEFAULT_STD",
-    "IMAGE_PROCESSOR_MAPPING",
     "ImageInput",
     "ImagesKwargs",
     "MODEL_FOR_SEMANTIC_SEGMENTATION_MAPPING_NAMES",

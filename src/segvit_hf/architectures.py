@@ -55,7 +55,7 @@ def get_architecture(model_type: str) -> Architecture:
     """
     by_type = {architecture.config.model_type: architecture for architecture in ARCHITECTURES}
     if model_type not in by_type:
-        raise ValueError(f"model_type: expected one of {', '.join(sorted(by_type))}, found {model_type!r}.")
+        raise ValueError(f"expected a model type among {', '.join(sorted(by_type))}, found {model_type!r}.")
     return by_type[model_type]
 
 

@@ -6,6 +6,8 @@ from pathlib import Path
 from segvit_hf.architectures import ARCHITECTURES
 from segvit_hf.files import write_text
 
+REMOTE_MODULE = "segvit_hf_auto"
+
 
 def add_remote_code(folder: str | Path) -> None:
     """Lets a saved model load with `trust_remote_code=True` where `segvit_hf` is installed but was not imported.
@@ -31,7 +33,6 @@ def add_remote_code(folder: str | Path) -> None:
     if model_type not in architectures:
         raise ValueError(f"{config_file}: expected a model_type among {sorted(architectures)}, found {model_type!r}.")
     architecture = architectures[model_type]
-    module = "segvit_hf_auto"
     classes = {
         "AutoConfig": architecture.config,
         "AutoModelForSemanticSegmentation": architecture.semantic_segmentation,
@@ -40,12 +41,12 @@ def add_remote_code(folder: str | Path) -> None:
     names = [class_.__name__ for class_ in (*classes.values(), architecture.image_processor_pil)]
     imports = "".join(f"    {name},\n" for name in names)
     write_text(
-        folder / f"{module}.py",
+        folder / f"{REMOTE_MODULE}.py",
         '"""Loads the classes of the segvit_hf package (pip install segvit-hf)."""\n\n'
         f"from segvit_hf import (\n{imports})\n\n__all__ = {json.dumps(names)}\n",
     )
-    auto_map = {auto: f"{module}.{class_.__name__}" for auto, class_ in classes.items()}
+    auto_map = {auto: f"{REMOTE_MODULE}.{class_.__name__}" for auto, class_ in classes.items()}
     write_text(config_file, json.dumps({**content, "auto_map": auto_map}, indent=2, sort_keys=True) + "\n")
 
 
-__all__ = ["add_remote_code"]
+__all__ = ["REMOTE_MODULE", "add_remote_code"]

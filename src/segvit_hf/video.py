@@ -39,6 +39,9 @@ def require_av() -> ModuleType:
         import av
     except ImportError as error:
         raise ValueError("Videos need the package PyAV (av): pip install 'segvit-hf[video]'.") from error
+    # Some versions of torchvision switch PyAV's log on. Where it is on, a decoder's thread that logs waits for the
+    # interpreter's lock, and freeing the decoder at that moment waits for the thread: both for ever.
+    av.logging.set_level(None)
     return av
 
 

@@ -2,6 +2,7 @@
 
 import functools
 import json
+import shutil
 import threading
 from collections.abc import Iterator
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -91,6 +92,17 @@ def test_a_released_folder_is_fetched_from_its_address(
     assert_converted(tmp_path / "out")
     cached = sorted(path.name for path in (tmp_path / "cache").rglob("*") if path.is_file())
     assert cached == ["checkpoint.pth", "variant.yml"]
+
+
+def test_what_was_fetched_once_needs_no_network(
+    address: str, released: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    words = ["--family", "segmenter", f"{address}/seg_tiny_mask/", "--output"]
+    assert convert(*words, tmp_path / "first") == 0
+    shutil.rmtree(released)  # the server has nothing left
+    assert convert(*words, tmp_path / "second") == 0
+    assert_converted(tmp_path / "second")
 
 
 def test_an_address_without_a_checkpoint_is_named(

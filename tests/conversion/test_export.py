@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -58,14 +59,27 @@ def test_an_empty_folder_is_filled(converted: ConvertedCheckpoint, tmp_path: Pat
     assert (export(converted, tmp_path / "model") / "config.json").is_file()
 
 
-def test_a_full_folder_is_only_replaced_when_asked(converted: ConvertedCheckpoint, tmp_path: Path) -> None:
+def test_overwriting_replaces_the_files_of_a_conversion_and_no_others(
+    converted: ConvertedCheckpoint, tmp_path: Path
+) -> None:
     folder = export(converted, tmp_path / "model")
-    (folder / "notes.txt").write_text("mine")
+    (folder / "logs").mkdir()
+    for name in ("notes.txt", "logs/1.txt"):
+        (folder / name).write_text("mine")
+        (folder / name).chmod(0o600)
+    (folder / "latest").symlink_to("notes.txt")
+    (folder / "model-00001-of-00002.safetensors").write_text("of an earlier, larger model")
+    (folder / "config.json").write_text("{}")
     with pytest.raises(ConversionError, match="not empty.*--overwrite"):
         export(converted, folder)
     assert (folder / "notes.txt").exists()
     export(converted, folder, overwrite=True)
-    assert not (folder / "notes.txt").exists()
+    for name in ("notes.txt", "logs/1.txt"):
+        assert (folder / name).read_text() == "mine"
+        assert (folder / name).stat().st_mode & 0o777 == 0o600
+    assert os.readlink(folder / "latest") == "notes.txt"
+    assert not (folder / "model-00001-of-00002.safetensors").exists()
+    assert json.loads((folder / "config.json").read_text())["model_type"] == "segvit"
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
 
 

@@ -32,7 +32,7 @@ def convert(case: FamilyCase, state_dict: dict[str, torch.Tensor] | None = None)
 def test_every_key_becomes_a_weight_or_is_dropped_with_a_reason(case: FamilyCase) -> None:
     family, state_dict, converted = FAMILIES[case.family], case.state_dict(), convert(case)
     assert type(converted.model) is family.model_class
-    assert type(converted.image_processor) is family.image_processor_class
+    assert type(converted.image_processor) is family.architecture.image_processor
     assert not converted.model.training
     assert {parameter.dtype for parameter in converted.model.parameters()} == {torch.float32}
     assert all(parameter.is_contiguous() for parameter in converted.model.parameters())

@@ -68,3 +68,21 @@ def test_long_lists_are_cut_and_counted() -> None:
     state_dict = {f"stranger{index}": torch.zeros(1) for index in range(MAX_KEYS_SHOWN + 5)}
     with pytest.raises(ConversionError, match=r"unexpected \(35\):(.|\n)*and 5 more"):
         match_keys(state_dict, {}, RULES, model_name="Model")
+
+
+def test_a_transposed_weight_is_of_the_wrong_shape() -> None:
+    with pytest.raises(ConversionError, match=r"q\.weight: expected \[2, 3\], found \[3, 2\]"):
+        match_keys({"q.weight": torch.zeros(3, 2)}, shapes(queries__weight=[2, 3]), RULES, model_name="Model")
+
+
+def test_names_are_made_fit_to_be_shown() -> None:
+    state_dict = {"\x1b[2J\nsegvit-hf: all fine": torch.zeros(1), "k" * 10**6: torch.zeros(1)}
+    with pytest.raises(ConversionError) as error:
+        match_keys(state_dict, {}, RULES, model_name="Model")
+    assert r"  \x1b[2J\nsegvit-hf: all fine [1]" in str(error.value).splitlines()
+    assert len(str(error.value)) < 1000
+
+
+def test_a_layer_number_without_end_is_unexpected() -> None:
+    with pytest.raises(ConversionError, match="unexpected"):
+        match_keys({f"head.decoder_{'9' * 10_000}.linear1.bias": torch.zeros(1)}, {}, RULES, model_name="Model")

@@ -10,6 +10,7 @@ import torch
 from segvit_hf import SegmenterConfig, SegmenterForSemanticSegmentation
 from segvit_hf.conversion import ConversionError, convert_checkpoint, load_pretrained_encoder
 from segvit_hf.conversion.families import FAMILIES
+from segvit_hf.data.label_sets import get_label_set
 from tests.conversion.mmseg_segmenter import mmseg_original, mmseg_state_dict
 from tests.reference import load_case
 
@@ -145,3 +146,22 @@ def test_the_number_of_decoder_layers_is_read_from_the_file() -> None:
     for case, count in ((one_layer, 1), (two_layers, 2)):
         config = FAMILIES["segmenter"].config_from_original(two_layers.meta["variant"], case.meta_state_dict())
         assert config.decoder_num_layers == count
+
+
+# By the name in variant.yml: ids, names and colors, from mmsegmentation's mmseg/core/evaluation/class_names.py.
+COLORS = {
+    "ade20k": {0: ("wall", [120, 120, 120]), 1: ("building", [180, 120, 120]), 149: ("flag", [92, 0, 255])},
+    "cityscapes": {0: ("road", [128, 64, 128]), 11: ("person", [220, 20, 60]), 18: ("bicycle", [119, 11, 32])},
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "data_set"),
+    [("full-seg-t-mask-16-ade20k", "ade20k"), ("full-seg-l-mask-16-cityscapes", "cityscapes")],
+)
+def test_classes_and_colors_are_those_of_the_data_set(name: str, data_set: str) -> None:
+    config = FAMILIES["segmenter"].config_from_original(variant(name))
+    for index, (label, color) in COLORS[data_set].items():
+        assert config.id2label[index] == label
+        assert config.palette[index] == color
+    assert config.palette == [list(color) for color in get_label_set(data_set).palette]

@@ -8,8 +8,9 @@ import torch
 from PIL import Image
 
 from segvit_hf.data import TrainingAugmentation, pad_to_size
-from segvit_hf.data.augmentations import distort_colors, resize_bilinear, resize_nearest
+from segvit_hf.data.augmentations import distort_colors
 from segvit_hf.data.hsv import hsv_to_rgb, rgb_to_hsv
+from segvit_hf.image_processing.opencv_resize import resize_uint8_bilinear, resize_uint8_bilinear_float
 
 PHOTO = "tests/fixtures/photos/astronaut.png"
 
@@ -25,7 +26,7 @@ def label_map(photo: np.ndarray) -> np.ndarray:
     return ((rows // 60 + columns // 60) % 7).astype(np.uint8)
 
 
-def plain(**kwargs) -> TrainingAugmentation:
+def plain(**kwargs: object) -> TrainingAugmentation:
     """Resize only, unless told otherwise."""
     settings = {"crop_size": 4096, "flip_probability": 0.0, "photometric_distortion": False, "cat_max_ratio": 1.0}
     return TrainingAugmentation(**{**settings, **kwargs})
@@ -130,17 +131,33 @@ def test_an_image_of_one_class_still_gives_a_crop() -> None:
     assert TrainingAugmentation(crop_size=20)(image, image[..., 0], np.random.default_rng(0))[1].shape == (20, 20)
 
 
-def test_nearest_resize_picks_the_floor() -> None:
-    assert resize_nearest(np.array([[0, 1, 2, 3, 4]]), 1, 3).tolist() == [[0, 1, 3]]
-    assert resize_nearest(np.array([[7], [9]]), 5, 2).tolist() == [[7, 7]] * 3 + [[9, 9]] * 2
+def test_label_maps_of_every_integer_type_take_the_nearest_id() -> None:
+    image = np.zeros((1, 5, 3), np.uint8)
+    for dtype in (np.uint8, np.uint16, np.int32, np.int64):
+        ids = np.arange(300, 305, dtype=dtype)[None] if dtype != np.uint8 else np.arange(5, dtype=dtype)[None]
+        resized = plain(size=(3, 1), scale_range=None)(image, ids, np.random.default_rng(0))[1]
+        assert (resized - int(ids[0, 0])).tolist() == [[0, 1, 3]]
 
 
-def test_bilinear_resize_does_not_antialias() -> None:
+def test_the_float_resize_is_the_exact_one_to_the_last_unit(photo: np.ndarray) -> None:
+    pixels = torch.from_numpy(photo.copy()).permute(2, 0, 1)
+    for height, width in ((300, 700), (97, 411)):
+        exact, fast = (
+            resize(pixels, height, width).int() for resize in (resize_uint8_bilinear, resize_uint8_bilinear_float)
+        )
+        assert (exact - fast).abs().max() == 1
+        assert (exact != fast).float().mean() < 0.2
+
+
+def test_photos_are_resized_without_antialiasing() -> None:
     stripes = np.zeros((4, 64, 3), np.uint8)
     stripes[:, ::4] = 255
+    resized = plain(size=(16, 1), scale_range=None)(stripes, stripes[..., 0], np.random.default_rng(0))[0]
     # Every fourth sample between two neighbors: an antialiased result would be 64 everywhere.
-    assert np.unique(resize_bilinear(stripes, 4, 16)).tolist() == [0]
-    assert resize_bilinear(np.array([[[0] * 3, [200] * 3]], np.uint8), 1, 4)[0, :, 0].tolist() == [0, 50, 150, 200]
+    assert np.unique(resized).tolist() == [0]
+    pair = np.array([[[0] * 3, [200] * 3]], np.uint8)
+    enlarged = plain(size=(4, 2), scale_range=None)(pair, pair[..., 0], np.random.default_rng(0))[0]
+    assert enlarged[0, :, 0].tolist() == [0, 50, 150, 200]
 
 
 @pytest.mark.parametrize(
@@ -253,9 +270,9 @@ def test_padding_is_at_the_right_and_the_bottom() -> None:
 
 
 def test_padding_to_a_smaller_size_raises() -> None:
-    with pytest.raises(ValueError, match="cannot pad an image of 4x4"):
+    with pytest.raises(ValueError, match="size: expected at least the image's 4x4"):
         pad_to_size(torch.zeros(3, 4, 4), None, (4, 3))
-    with pytest.raises(ValueError, match="labels are"):
+    with pytest.raises(ValueError, match="labels: expected the image's size 4x4"):
         pad_to_size(torch.zeros(3, 4, 4), torch.zeros(4, 5), 8)
 
 

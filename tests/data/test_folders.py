@@ -108,9 +108,9 @@ def test_known_layouts(
 
 
 def test_unknown_layouts_and_parts_raise(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="known are ade20k"):
+    with pytest.raises(ValueError, match="layout: expected one of ade20k"):
         SegmentationFolders.from_layout(tmp_path, "ade")
-    with pytest.raises(ValueError, match="'train' or 'val'"):
+    with pytest.raises(ValueError, match="part: expected 'train' or 'val', found 'test'"):
         SegmentationFolders.from_layout(tmp_path, "ade20k", "test")
 
 
@@ -125,7 +125,7 @@ def test_unmatched_files_are_named(tmp_path: Path) -> None:
 
 def test_suffixes_are_suggested_when_nothing_matches(tmp_path: Path) -> None:
     write_pair(tmp_path, "a", label_suffix="_mask.png")
-    with pytest.raises(ValueError, match="annotation_suffix need to be set"):
+    with pytest.raises(ValueError, match="set image_suffix or annotation_suffix"):
         folders(tmp_path)
     assert folders(tmp_path, annotation_suffix="_mask").names == ["a"]
 

@@ -70,7 +70,7 @@ def test_unknown_names_list_the_known_ones() -> None:
 
 
 def test_a_palette_of_another_length_raises() -> None:
-    with pytest.raises(ValueError, match="2 classes but 1 colors"):
+    with pytest.raises(ValueError, match="expected a palette of 2 colors, found 1"):
         LabelSet("mine", ("a", "b"), ((0, 0, 0),))
 
 
@@ -94,12 +94,12 @@ def test_class_lists_are_read(tmp_path: Path, file_name: str, content: str, clas
 @pytest.mark.parametrize(
     ("file_name", "content", "message"),
     [
-        ("c.txt", "\n# nothing\n", "holds no classes"),
+        ("c.txt", "\n# nothing\n", "expected at least one class"),
         ("c.txt", "road\nsky\nroad", "more than once: road"),
         ("c.txt", "road 1 2 3\nsky", "line 2.*every class or to none"),
         ("c.txt", "road 1 2 300", "line 1.*0 to 255"),
         ("c.json", "[1, 2]", "expected a list of names"),
-        ("c.json", "{", "not valid JSON"),
+        ("c.json", "{", "expected valid JSON"),
         ("c.json", json.dumps({"0": "road", "2": "sky"}), "1 is missing"),
     ],
 )

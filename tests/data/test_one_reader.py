@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from segvit_hf import SegVitImageProcessor, SegVitImageProcessorPil
-from segvit_hf.data import SegmentationFolders, read_label_map
+from segvit_hf.data import LabelSet, SegmentationFolders, read_label_map
 from segvit_hf.metrics.mean_iou.confusion_matrix import paired_maps
 from segvit_hf.visualization import overlay
 from tests.data.gray_png import gray_png
@@ -98,7 +98,7 @@ def test_the_data_set_of_folders(label_map: tuple[Path, np.ndarray], tmp_path: P
 def test_columns_of_the_datasets_library(label_map: tuple[Path, np.ndarray], tmp_path: Path, embedded: bool) -> None:
     import datasets
 
-    from segvit_hf.training.data.sources import Classes, DatasetPictures
+    from segvit_hf.training.data.datasets import HuggingFaceDataset
     from segvit_hf.training.recipe import DataSource
 
     path, ids = label_map
@@ -108,9 +108,10 @@ def test_columns_of_the_datasets_library(label_map: tuple[Path, np.ndarray], tmp
     columns = datasets.Features({"image": datasets.Image(), "annotation": datasets.Image()})
     rows = datasets.Dataset.from_dict({"image": [image], "annotation": [annotation]}, features=columns)
     rows.save_to_disk(str(tmp_path / "rows"))
-    classes = Classes(tuple(str(index) for index in range(40001)), reduce_zero_label=False)
-    pictures = DatasetPictures(DataSource(dataset=str(tmp_path / "rows")), None, classes)
-    np.testing.assert_array_equal(pictures[0]["segmentation_map"], ids)
+    label_set = LabelSet("many", tuple(str(index) for index in range(40001)))
+    source = DataSource(dataset=str(tmp_path / "rows"))
+    dataset = HuggingFaceDataset(source, tmp_path / "rows", label_set, ignore_index=255)
+    np.testing.assert_array_equal(dataset[0]["segmentation_map"], ids)
 
 
 def test_references_of_the_metric(label_map: tuple[Path, np.ndarray]) -> None:

@@ -6,29 +6,27 @@ import numpy as np
 import pytest
 import timm
 import torch
-from datasets import Dataset, DatasetDict, Image
+from datasets import Dataset, DatasetDict, Features, Image
 from PIL import Image as PILImage
 
 from segvit_hf import SegVitForSemanticSegmentation
 from segvit_hf.data.folders import SegmentationFolders
+from segvit_hf.data.label_sets import LabelSet
+from segvit_hf.training.data.datasets import ClassIdDataset, fingerprint
 from segvit_hf.training.data.sources import (
-    Classes,
-    ClassIdPictures,
     check_label_maps,
-    fingerprint,
-    load_classes,
+    load_label_set,
     open_source,
     open_training_data,
     open_validation_data,
 )
 from segvit_hf.training.demo.scenes import CLASS_NAMES
-from segvit_hf.training.recipe import AugmentationRecipe, DataRecipe, DataSource
+from segvit_hf.training.recipe import DataRecipe, DataSource
 from segvit_hf.training.recipe_parsing import RecipeError
 from tests.training.conftest import Scenes
 from tests.training.conftest import finetune as main
 
-CLASSES = Classes(CLASS_NAMES, reduce_zero_label=False)
-AUGMENTATION = AugmentationRecipe(crop_size=(32, 32))
+LABEL_SET = LabelSet("scenes", CLASS_NAMES)
 
 
 @pytest.fixture(scope="module")
@@ -46,14 +44,25 @@ def dataset_folder(scenes: Scenes, tmp_path_factory: pytest.TempPathFactory) -> 
 
 def test_a_local_data_set_gives_the_same_pictures_as_folders(scenes: Scenes, dataset_folder: Path) -> None:
     source = DataSource(dataset=dataset_folder.name, split="test", image_column="photo", annotation_column="mask")
-    pictures = open_source(source, str(dataset_folder.parent), CLASSES, "data.train")
+    pictures = open_source(source, str(dataset_folder.parent), LABEL_SET, 255)
     folders = SegmentationFolders(scenes.val_images, scenes.val_annotations)
     assert len(pictures) == len(folders) == 3
     for index in range(3):
         np.testing.assert_array_equal(pictures[index]["image"], folders[index]["image"])
         np.testing.assert_array_equal(pictures[index]["segmentation_map"], folders[index]["segmentation_map"])
-    assert "6 of 6 classes occur" in check_label_maps(pictures, CLASSES, 3, "data.train")
+    assert "6 of 6 classes occur" in check_label_maps(pictures, LABEL_SET, 255, 3, "data.train")
     assert fingerprint(pictures) != fingerprint(folders)
+
+
+@pytest.mark.parametrize("column", ["photo", "mask"])
+def test_a_row_that_cannot_be_decoded_is_named(scenes: Scenes, tmp_path: Path, column: str) -> None:
+    files = {"photo": scenes.val_images / "scene_0000.png", "mask": scenes.val_annotations / "scene_0000.png"}
+    rows = {name: [{"path": None, "bytes": path.read_bytes()}] for name, path in files.items()}
+    rows[column][0]["bytes"] = rows[column][0]["bytes"][:300]
+    Dataset.from_dict(rows, features=Features(photo=Image(), mask=Image())).save_to_disk(tmp_path / "rows")
+    source = DataSource(dataset="rows", image_column="photo", annotation_column="mask")
+    with pytest.raises(ValueError, match=r"rows\[0\]: .*cannot be read"):
+        open_source(source, str(tmp_path), LABEL_SET, 255)[0]
 
 
 @pytest.mark.parametrize(
@@ -65,8 +74,9 @@ def test_a_local_data_set_gives_the_same_pictures_as_folders(scenes: Scenes, dat
 )
 def test_a_wrong_split_or_column_is_named(dataset_folder: Path, changes: dict[str, str], message: str) -> None:
     fields = {"split": "test", "image_column": "photo", "annotation_column": "mask"} | changes
+    data = DataRecipe(train=DataSource(dataset=str(dataset_folder), **fields))
     with pytest.raises(RecipeError) as raised:
-        open_source(DataSource(dataset=str(dataset_folder), **fields), None, CLASSES, "data.train")
+        open_training_data(data, LABEL_SET, 255)
     assert message in str(raised.value)
     assert str(raised.value).startswith("data.train: ")
 
@@ -78,26 +88,38 @@ def test_a_layout_brings_folders_classes_and_label_reduction(tmp_path: Path) -> 
         PILImage.new("RGB", (4, 3)).save(tmp_path / "images" / part / "a.jpg")
         stored = np.array([[0, 1, 2, 150]] * 3, dtype=np.uint8)
         PILImage.fromarray(stored).save(tmp_path / "annotations" / part / "a.png")
-    data = DataRecipe(augmentation=AUGMENTATION, layout="ade20k", root=str(tmp_path))
-    classes = load_classes(data)
-    assert (len(classes.names), classes.reduce_zero_label) == (150, True)
-    for stored_pictures in (open_training_data(data, classes), open_validation_data(data, classes)):
-        assert stored_pictures is not None
-        pictures = ClassIdPictures(stored_pictures, classes)
-        assert pictures[0]["segmentation_map"].tolist() == [[255, 0, 1, 149]] * 3
+    data = DataRecipe(layout="ade20k", root=str(tmp_path))
+    label_set = load_label_set(data)
+    assert (label_set.num_labels, label_set.reduce_zero_label) == (150, True)
+    for stored in (open_training_data(data, label_set, 255), open_validation_data(data, label_set, 255)):
+        assert stored is not None
+        assert ClassIdDataset(stored, label_set, 255)[0]["segmentation_map"].tolist() == [[255, 0, 1, 149]] * 3
+
+
+def test_the_recipe_decides_over_the_layout_what_id_0_means(tmp_path: Path) -> None:
+    for kind in ("images", "annotations"):
+        (tmp_path / kind / "training").mkdir(parents=True)
+    PILImage.new("RGB", (4, 3)).save(tmp_path / "images/training/a.jpg")
+    PILImage.fromarray(np.array([[0, 1, 2, 149]] * 3, np.uint8)).save(tmp_path / "annotations/training/a.png")
+    data = DataRecipe(layout="ade20k", root=str(tmp_path), reduce_zero_label=False)
+    label_set = load_label_set(data)
+    stored = open_training_data(data, label_set, 255)
+    assert ClassIdDataset(stored, label_set, 255)[0]["segmentation_map"].tolist() == [[0, 1, 2, 149]] * 3
 
 
 def test_missing_data_and_classes_are_said() -> None:
-    data = DataRecipe(augmentation=AUGMENTATION)
+    data = DataRecipe()
     with pytest.raises(RecipeError, match="--train-images"):
-        open_training_data(data, CLASSES)
-    assert open_validation_data(data, CLASSES) is None
+        open_training_data(data, LABEL_SET, 255)
+    assert open_validation_data(data, LABEL_SET, 255) is None
     with pytest.raises(RecipeError, match="--classes FILE"):
-        load_classes(data)
-    with pytest.raises(RecipeError, match="data.label_set: unknown label set 'nothing'"):
-        load_classes(DataRecipe(augmentation=AUGMENTATION, label_set="nothing"))
+        load_label_set(data)
+    with pytest.raises(RecipeError, match="data.label_set: label set 'nothing': expected one of"):
+        load_label_set(DataRecipe(label_set="nothing"))
+    with pytest.raises(RecipeError, match=r"expected data.root \(--data-root\)"):
+        open_training_data(DataRecipe(layout="ade20k"), LABEL_SET, 255)
     with pytest.raises(RecipeError, match="data.layout: expected one of ade20k"):
-        load_classes(DataRecipe(augmentation=AUGMENTATION, layout="nothing", root="."))
+        load_label_set(DataRecipe(layout="nothing", root="."))
 
 
 def test_training_starts_from_imagenet_weights_in_a_local_file(scenes: Scenes, tmp_path: Path) -> None:
@@ -106,7 +128,7 @@ def test_training_starts_from_imagenet_weights_in_a_local_file(scenes: Scenes, t
     torch.save(weights, tmp_path / "vit_tiny.pth")
     fields = {"hidden_size": 192, "num_hidden_layers": 12, "num_attention_heads": 3, "intermediate_size": 768}
     fields |= {"patch_size": 16, "encoder_out_indices": [5, 11]}
-    flags = [*scenes.flags, "--max-steps", "1", "--encoder-weights", str(tmp_path / "vit_tiny.pth")]
+    flags = [*scenes.flags, "--max-steps", "2", "--encoder-weights", str(tmp_path / "vit_tiny.pth")]
     flags += [f"--set=model.config.{name}={value}" for name, value in fields.items()]
     flags += ["--set=optimizer.learning_rate=1e-30", "--set=optimizer.weight_decay=0"]
     assert main([*flags, "--output", str(tmp_path / "run")]) == 0

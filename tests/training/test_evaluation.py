@@ -1,6 +1,7 @@
 """Evaluation counts every pixel once, at the photos' own sizes, exactly as a naive loop does."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,40 +13,12 @@ from PIL import Image
 from transformers import PreTrainedModel
 
 import segvit_hf
-from segvit_hf import SegVitConfig, SegVitForSemanticSegmentation, SegVitImageProcessor
-from segvit_hf.training.data.sources import reduce_zero_label
+from segvit_hf import SegVitForSemanticSegmentation, SegVitImageProcessor
+from segvit_hf.training.data.datasets import reduce_zero_label
 from segvit_hf.training.demo.scenes import CLASS_NAMES
 from segvit_hf.training.evaluation import evaluate_model
 from tests.training.conftest import Scenes
 from tests.training.conftest import evaluate as main
-
-
-@pytest.fixture(scope="module")
-def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("model")
-    torch.manual_seed(0)
-    config = SegVitConfig(
-        image_size=32,
-        patch_size=8,
-        hidden_size=16,
-        num_hidden_layers=1,
-        num_attention_heads=2,
-        intermediate_size=32,
-        encoder_out_indices=[0],
-        decoder_hidden_size=16,
-        decoder_num_layers=1,
-        decoder_num_attention_heads=2,
-        num_decoder_stages=1,
-        id2label=dict(enumerate(CLASS_NAMES)),
-    )
-    model = SegVitForSemanticSegmentation(config)
-    with torch.no_grad():  # larger weights than the usual start: predictions that vary within a picture
-        for parameter in model.parameters():
-            if parameter.ndim > 1:
-                parameter.copy_(torch.randn_like(parameter))
-    model.save_pretrained(folder)
-    SegVitImageProcessor(size={"shortest_edge": 40, "longest_edge": 160}).save_pretrained(folder)
-    return folder
 
 
 @pytest.fixture
@@ -53,8 +26,8 @@ def model(model_folder: Path) -> PreTrainedModel:
     return SegVitForSemanticSegmentation.from_pretrained(model_folder)
 
 
-class _Pictures:
-    """Four pictures of four sizes; ids 0 to 5 and 255."""
+class _Photos:
+    """Four photos of four sizes; ids 0 to 5 and 255."""
 
     def __len__(self) -> int:
         return 4
@@ -76,7 +49,7 @@ def _naive(
 ) -> np.ndarray:
     matrix = np.zeros((6, 6), dtype=np.int64)
     for index in range(4):
-        item = _Pictures()[index]
+        item = _Photos()[index]
         prediction = segvit_hf.segment(model, processor, Image.fromarray(item["image"]), scales=scales, flip=flip)
         for reference, predicted in zip(item["segmentation_map"].ravel(), prediction.numpy().ravel(), strict=True):
             if reference != 255:
@@ -88,7 +61,7 @@ def _naive(
 def test_the_confusion_matrix_equals_a_naive_loop(model: PreTrainedModel, batch_size: int) -> None:
     processor = SegVitImageProcessor(size={"shortest_edge": 40, "longest_edge": 160})
     model.train()
-    result = evaluate_model(model, processor, _Pictures(), Accelerator(cpu=True), batch_size=batch_size)
+    result = evaluate_model(model, processor, _Photos(), Accelerator(cpu=True), batch_size=batch_size)
     assert model.training
     expected = _naive(model.eval(), processor)
     assert np.count_nonzero(expected.sum(axis=0)) > 1  # not one class everywhere
@@ -100,14 +73,14 @@ def test_the_confusion_matrix_equals_a_naive_loop(model: PreTrainedModel, batch_
 
 def test_scales_and_flip_are_those_of_segment(model: PreTrainedModel) -> None:
     processor = SegVitImageProcessor(size={"shortest_edge": 40, "longest_edge": 160})
-    result = evaluate_model(model, processor, _Pictures(), Accelerator(cpu=True), scales=(0.8, 1.2), flip=True)
+    result = evaluate_model(model, processor, _Photos(), Accelerator(cpu=True), scales=(0.8, 1.2), flip=True)
     np.testing.assert_array_equal(result.matrix, _naive(model.eval(), processor, (0.8, 1.2), flip=True))
 
 
 def test_evaluation_draws_no_random_numbers(model: PreTrainedModel) -> None:
     processor = SegVitImageProcessor(size={"shortest_edge": 40, "longest_edge": 160})
     state = torch.get_rng_state()
-    evaluate_model(model, processor, _Pictures(), Accelerator(cpu=True))
+    evaluate_model(model, processor, _Photos(), Accelerator(cpu=True))
     assert torch.equal(state, torch.get_rng_state())
 
 
@@ -129,7 +102,7 @@ def test_the_script_prints_a_table_and_writes_json(
     assert [entry["name"] for entry in result["per_class"]] == list(CLASS_NAMES)
     assert f"mIoU {100 * result['mean_iou']:.2f}" in printed
     assert all(name in printed for name in CLASS_NAMES)
-    assert "(3 pictures)" in printed
+    assert "(3 photos)" in printed
 
 
 @pytest.mark.parametrize(
@@ -142,7 +115,7 @@ def test_the_script_prints_a_table_and_writes_json(
             "model's 6 classes, found 19",
         ),
         (["--images", "nowhere", "--annotations", "LABELS"], "nowhere, does not exist"),
-        (["--layout", "ade20k"], "--root: missing (--data-root)"),
+        (["--layout", "ade20k"], "--data-root: missing"),
     ],
 )
 def test_wrong_flags_are_said(
@@ -154,6 +127,30 @@ def test_wrong_flags_are_said(
     assert message in capsys.readouterr().err
 
 
+def test_a_class_list_changes_names_and_nothing_else(model_folder: Path, scenes: Scenes, tmp_path: Path) -> None:
+    # A model whose label maps count from 1.
+    reducing = tmp_path / "model"
+    shutil.copytree(model_folder, reducing)
+    SegVitImageProcessor(size={"shortest_edge": 40, "longest_edge": 160}, do_reduce_labels=True).save_pretrained(
+        reducing
+    )
+    (tmp_path / "maps").mkdir()
+    for path in scenes.val_annotations.iterdir():
+        ids = np.array(Image.open(path)) + np.uint8(1)
+        ids[0] = 0
+        Image.fromarray(ids).save(tmp_path / "maps" / path.name)
+    (tmp_path / "names.txt").write_text("\n".join(f"class {index}" for index in range(6)))
+    words = ["--model", reducing, "--images", scenes.val_images, "--annotations", tmp_path / "maps", "--workers", "0"]
+    assert main([*words, "--output", tmp_path / "own.json"]) == 0
+    assert main([*words, "--classes", tmp_path / "names.txt", "--output", tmp_path / "given.json"]) == 0
+    own, given = (json.loads((tmp_path / f"{name}.json").read_text()) for name in ("own", "given"))
+    assert [entry.pop("name") for entry in given["per_class"]] == [f"class {index}" for index in range(6)]
+    assert [entry.pop("name") for entry in own["per_class"]] == list(CLASS_NAMES)
+    assert own == given
+    # The flag says it otherwise: now the ids 1 to 6 are one too many.
+    assert main([*words, "--no-reduce-zero-label"]) == 2
+
+
 def test_labels_are_reduced_once() -> None:
     stored = np.array([[0, 1, 2], [150, 255, 3]], dtype=np.uint8)
-    assert reduce_zero_label(stored).tolist() == [[255, 0, 1], [149, 255, 2]]
+    assert reduce_zero_label(stored, 255).tolist() == [[255, 0, 1], [149, 255, 2]]

@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 from transformers import AutoImageProcessor, AutoModelForSemanticSegmentation
 
 import segvit_hf
-from segvit_hf.training.checkpoints import list_checkpoints
+from segvit_hf.training.checkpoints import STATE_FILE, list_checkpoints
 from segvit_hf.training.demo.scenes import CLASS_NAMES
 from segvit_hf.training.run_log import read_log
 from tests.training.conftest import Scenes
@@ -73,16 +73,41 @@ def test_another_recipe_or_other_data_are_not_resumed(
     assert main([*flags, *other, "--resume"]) == 2
     assert "training_pictures = '6 pictures" in capsys.readouterr().err
     assert main(flags) == 2
-    assert "holds a run already" in capsys.readouterr().err
+    assert "expected a new folder, found a run" in capsys.readouterr().err
+
+
+def test_a_checkpoint_from_before_the_augmentation_moved_is_resumed(
+    scenes: Scenes, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flags = [*scenes.flags, "--output", str(tmp_path / "run"), "--max-steps", "2"]
+    assert main([*flags, "--stop-at-step", "1"]) == 0
+    state_file = tmp_path / "run" / "checkpoints" / "step-00000001" / STATE_FILE
+    state = json.loads(state_file.read_text())
+    state["recipe"]["data"]["augmentation"] = state["recipe"].pop("augmentation")
+    state_file.write_text(json.dumps(state))
+    assert main([*flags, "--resume", "--set", "augmentation.flip_probability=0.4"]) == 2
+    assert "expected augmentation.flip_probability = 0.5, found 0.4" in capsys.readouterr().err
+    assert main([*flags, "--resume"]) == 0
+    assert (tmp_path / "run" / "model").is_dir()
+
+
+def test_what_a_killed_run_left_unfinished_goes(scenes: Scenes, tmp_path: Path) -> None:
+    flags = [*scenes.flags, "--output", str(tmp_path / "run"), "--max-steps", "2"]
+    assert main([*flags, "--stop-at-step", "1"]) == 0
+    checkpoints = tmp_path / "run" / "checkpoints"
+    (checkpoints / ".step-00000002.abc.tmp" / "step-00000002").mkdir(parents=True)
+    assert main([*flags, "--resume", "--set", "checkpoint.every_steps=1"]) == 0
+    assert sorted(path.name for path in checkpoints.iterdir()) == ["step-00000001", "step-00000002"]
 
 
 def test_another_class_count_starts_only_the_class_layers_anew(
     scenes: Scenes, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main([*scenes.flags, "--output", str(tmp_path / "first"), "--max-steps", "1"]) == 0
+    one_step = ["--max-steps", "1", "--set", "schedule.warmup_steps=1"]
+    assert main([*scenes.flags, "--output", str(tmp_path / "first"), *one_step]) == 0
     more = tmp_path / "classes.txt"
     more.write_text("\n".join([*CLASS_NAMES, "bridge"]))
-    flags = [*scenes.flags, "--classes", str(more), "--init", str(tmp_path / "first" / "model"), "--max-steps", "1"]
+    flags = [*scenes.flags, "--classes", str(more), "--init", str(tmp_path / "first" / "model"), *one_step]
     # A learning rate this small leaves the loaded weights as they are.
     still = ["--set", "optimizer.learning_rate=1e-30", "--set", "optimizer.weight_decay=0"]
     assert main([*flags, *still, "--output", str(tmp_path / "second")]) == 0
@@ -107,7 +132,10 @@ def test_another_class_count_starts_only_the_class_layers_anew(
     ("flags", "message"),
     [
         (["--classes", "CLASSES"], "id 3 is out of range"),
-        (["--set", "model.type=unet"], "model.type: expected a model type"),
+        (
+            ["--set", "model.type=unet"],
+            "model.type: expected a model type among segmenter, segvit, setr, vit_adapter, found 'unet'",
+        ),
         (["--set", "model.config.depth=3"], "model.config: unknown fields of SegVitConfig: depth"),
         (["--set", "image_processor.sise=3"], "unknown arguments ['sise']"),
         (["--set", "batch.effective_size=5"], "multiple of per_device_size x processes, found 5 and 2 x 1 = 2"),

@@ -26,7 +26,7 @@ RECIPE_OF_CASE = {
 @pytest.mark.parametrize("name", case_names("vit_adapter", "optimizer-*"))
 def test_groups_of_the_recipes_equal_the_originals(name: str) -> None:
     case = load_case("vit_adapter", name)
-    optimizer: OptimizerRecipe = load_recipe(RECIPES / RECIPE_OF_CASE[name], ["data.root=unused"]).optimizer
+    optimizer: OptimizerRecipe = load_recipe(RECIPES / RECIPE_OF_CASE[name]).optimizer
     assert optimizer.learning_rate == case.meta["optimizer"]["lr"]
     assert optimizer.weight_decay == case.meta["optimizer"]["weight_decay"]
     config = FAMILIES["vit_adapter"].config_from_original({"model": case.arch})

@@ -42,7 +42,7 @@ def _names(case: dict[str, Any]) -> dict[str, str]:
 
 def _segvit_rules() -> tuple[ParameterGroupRule, ...]:
     path = RECIPES / "segvit-vit-b-ade20k.yaml"
-    return load_recipe(path, ["data.root=unused"]).optimizer.parameter_groups
+    return load_recipe(path).optimizer.parameter_groups
 
 
 @pytest.mark.parametrize("case", case_names("segvit", "full-*"))
@@ -61,7 +61,7 @@ def test_all_segvit_recipes_have_the_same_groups() -> None:
     recipes = sorted(RECIPES.glob("segvit-vit-*.yaml"))
     assert len(recipes) == 9
     for path in recipes:
-        assert load_recipe(path, ["data.root=unused"]).optimizer.parameter_groups == _segvit_rules()
+        assert load_recipe(path).optimizer.parameter_groups == _segvit_rules()
 
 
 def test_biases_class_token_and_position_embeddings_decay() -> None:

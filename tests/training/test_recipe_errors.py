@@ -9,8 +9,8 @@ from segvit_hf.training.recipe_parsing import RecipeError
 
 RECIPE = """
 model: {type: segvit, config: {hidden_size: 32}}
-data:
-  augmentation: {crop_size: [64, 64]}
+data: {label_set: cityscapes}
+augmentation: {crop_size: [64, 64]}
 batch: {effective_size: 4, per_device_size: 2}
 optimizer: {name: adamw, learning_rate: 1e-4}
 schedule: {max_steps: 10}
@@ -27,15 +27,15 @@ def recipe_file(tmp_path: Path) -> Path:
 def test_values_get_their_types(recipe_file: Path) -> None:
     recipe = load_recipe(recipe_file)
     assert recipe.optimizer.learning_rate == 1e-4  # YAML alone would read text
-    assert recipe.data.augmentation.crop_size == (64, 64)
+    assert recipe.augmentation.crop_size == (64, 64)
     assert recipe.schedule.power == 1.0
 
 
 def test_overrides_are_applied_in_order_and_read_as_yaml(recipe_file: Path) -> None:
-    overrides = ["optimizer.learning_rate=3e-5", "data.augmentation.size=[256, 64]", "optimizer.learning_rate=2e-5"]
+    overrides = ["optimizer.learning_rate=3e-5", "augmentation.size=[256, 64]", "optimizer.learning_rate=2e-5"]
     recipe = load_recipe(recipe_file, overrides, {"optimizer.learning_rate": 9.0, "runtime.seed": 7})
     assert recipe.optimizer.learning_rate == 2e-5
-    assert recipe.data.augmentation.size == (256, 64)
+    assert recipe.augmentation.size == (256, 64)
     assert recipe.runtime.seed == 7
 
 
@@ -53,12 +53,15 @@ def test_overrides_are_applied_in_order_and_read_as_yaml(recipe_file: Path) -> N
         ("schedule.max_steps=2.5", ["schedule.max_steps", "expected an integer", "2.5 (float)"]),
         ("schedule.max_steps=null", ["schedule.max_steps", "expected an integer", "nothing"]),
         ("schedule=null", ["schedule", "expected a mapping", "nothing"]),
+        ("augmentation.crop_size=[0, 5]", ["augmentation.crop_size", "positive pixels", "(0, 5)"]),
+        ("augmentation.crop_size=large", ["augmentation.crop_size", "an integer or a list", "'large' (str)"]),
+        ("augmentation.ignore_index=3", ["augmentation.ignore_index", "unknown key"]),
+        ("data.augmentation.size=[9, 9]", ["data.augmentation", "at the top of the recipe", "--set augmentation."]),
         ("batch.per_device_size=0", ["batch.per_device_size", "1 or more", "0"]),
         ("model.config.num_labels=3", ["model.config.num_labels", "class list"]),
         ("image_processor.do_reduce_labels=true", ["image_processor.do_reduce_labels", "data.reduce_zero_label"]),
         ("data.train={images: a}", ["data.train.annotations", "missing"]),
         ("data.train={}", ["data.train.images", "two folders", "dataset"]),
-        ("data.layout=ade20k", ["data.root", "missing"]),
         ("trainer.x=1", ["trainer", "unknown key", "optimizer"]),
     ],
 )
@@ -77,8 +80,8 @@ def test_a_wrong_field_is_named_with_expectation_and_finding(
     ("override", "words"),
     [
         ("optimizer", ["--set", "section.field=value", "'optimizer'"]),
-        ("optimizer.learning_rate.x=1", ["optimizer.learning_rate", "not a section"]),
-        ("data.train=[", ["--set data.train", "not valid YAML"]),
+        ("optimizer.learning_rate.x=1", ["optimizer.learning_rate", "to be a section"]),
+        ("data.train=[", ["--set data.train", "expected valid YAML"]),
     ],
 )
 def test_a_malformed_override_is_an_error(recipe_file: Path, override: str, words: list[str]) -> None:
@@ -94,7 +97,7 @@ def test_files_that_are_no_recipes_are_named(tmp_path: Path) -> None:
         with pytest.raises(RecipeError, match=word) as raised:
             load_recipe(tmp_path / name)
         assert name in str(raised.value)
-    with pytest.raises(RecipeError, match="missing.yaml.*No such file"):
+    with pytest.raises(RecipeError, match="missing.yaml: expected a recipe's file"):
         load_recipe(tmp_path / "missing.yaml")
 
 

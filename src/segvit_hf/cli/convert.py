@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import segvit_hf
+from segvit_hf.cli.path_arguments import named_argument, path_argument
 from segvit_hf.conversion.cards import conversion_summary, own_model_card, released_model_card
 from segvit_hf.conversion.checkpoint_tables import terminal_table
 from segvit_hf.conversion.convert import ConvertedCheckpoint, convert_checkpoint, convert_weights
@@ -18,6 +19,7 @@ from segvit_hf.conversion.reading.download import fetch_checkpoint, fetch_releas
 from segvit_hf.conversion.reading.original_configuration import read_original_configuration
 from segvit_hf.conversion.reading.recognition import recognize_checkpoint_names
 from segvit_hf.conversion.reading.safe_loading import LoadedCheckpoint, load_checkpoint_file
+from segvit_hf.messages import printable
 from segvit_hf.presets import Preset, get_preset, list_presets
 
 _DESCRIPTION = """\
@@ -33,22 +35,38 @@ Convert released weights to a folder with model.safetensors, config.json, prepro
 
 Files are loaded safely: nothing in them is ever executed."""
 
+# Of what a file holds beside its weights; conversion_report.json has more.
+_MOST_IGNORED = 10
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the description and the arguments of the command."""
     parser.description = _DESCRIPTION
-    parser.add_argument("preset", nargs="?", metavar="PRESET", help="name of a released model (see --list)")
     parser.add_argument(
-        "file", nargs="?", metavar="FILE", help="the .pth file, its folder or its address; fetched when left out"
+        "preset", nargs="?", metavar="PRESET", type=named_argument, help="name of a released model (see --list)"
     )
-    parser.add_argument("--output", metavar="DIR", type=Path, help="folder to write")
-    parser.add_argument("--overwrite", action="store_true", help="replace a saved model that is in DIR already")
+    parser.add_argument(
+        "file",
+        nargs="?",
+        metavar="FILE",
+        type=named_argument,
+        help="the .pth file, its folder or its address; fetched when left out",
+    )
+    parser.add_argument("--output", metavar="DIR", type=path_argument, help="folder to write")
+    parser.add_argument(
+        "--overwrite",
+        action="store_true",
+        help="replace the files of a saved model that is in DIR already, and no other",
+    )
+    parser.add_argument(
+        "--allow-nonfinite", action="store_true", help="convert weights that are NaN, infinite or beyond float32, too"
+    )
     parser.add_argument("--revision", help="branch, tag or commit of the Hub repository to fetch the file from")
     parser.add_argument("--family", choices=sorted(FAMILIES), help="convert a file of your own (with --config)")
     parser.add_argument(
         "--config",
         metavar="FILE",
-        type=Path,
+        type=path_argument,
         help='JSON: {"model": ..., "test_pipeline": ..., "classes": ...}, or Segmenter\'s variant.yml (default: the '
         "one beside the file)",
     )
@@ -90,14 +108,15 @@ def _convert_released(arguments: argparse.Namespace, parser: argparse.ArgumentPa
     if arguments.config is not None:
         parser.error("--config goes with --family; a PRESET brings its own configuration")
     preset = _preset(arguments, parser)
-    check_output_folder(arguments.output, overwrite=arguments.overwrite)
+    inputs = _inputs(arguments, arguments.file)
+    check_output_folder(arguments.output, overwrite=arguments.overwrite, inputs=inputs)
     if arguments.naming is not None:
         preset = preset_for_naming(preset, arguments.naming)
     path = _local_file(arguments.file) if arguments.file else fetch_released_file(preset, arguments.revision)
     loaded = _load(path)
     _check_naming(arguments, loaded)
     preset = _fitting_preset(preset, loaded)
-    converted = _convert_with_preset(preset, loaded)
+    converted = _convert_with_preset(preset, loaded, allow_nonfinite=arguments.allow_nonfinite)
     _write(
         converted,
         loaded,
@@ -132,16 +151,19 @@ def _fitting_preset(preset: Preset, loaded: LoadedCheckpoint) -> Preset:
     return swapped
 
 
-def _convert_with_preset(preset: Preset, loaded: LoadedCheckpoint) -> ConvertedCheckpoint:
+def _convert_with_preset(preset: Preset, loaded: LoadedCheckpoint, *, allow_nonfinite: bool) -> ConvertedCheckpoint:
     family = FAMILIES[preset.family]
     beside = family.find_configuration(loaded.path) if preset.naming == "original" else None
     if beside is not None:
         _note(f"{loaded.path}: with the configuration beside it.")
         labels = preset.label_set
         known = {"classes": labels.classes, "palette": labels.palette, "reduce_zero_label": labels.reduce_zero_label}
-        return convert_checkpoint(preset.family, loaded.state_dict, {**known, **beside})
+        original = {**known, **beside}
+        return convert_checkpoint(preset.family, loaded.state_dict, original, allow_nonfinite=allow_nonfinite)
     config = preset.build_config(**family.read_weights(loaded.state_dict))
-    return convert_weights(preset.family, loaded.state_dict, config, preset.build_image_processor())
+    return convert_weights(
+        preset.family, loaded.state_dict, config, preset.build_image_processor(), allow_nonfinite=allow_nonfinite
+    )
 
 
 def _convert_own(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
@@ -150,7 +172,8 @@ def _convert_own(arguments: argparse.Namespace, parser: argparse.ArgumentParser)
         parser.error("--family takes one FILE and no PRESET")
     if file is None:
         parser.error("--family needs --config original.json and a FILE")
-    check_output_folder(arguments.output, overwrite=arguments.overwrite)
+    inputs = _inputs(arguments, file)
+    check_output_folder(arguments.output, overwrite=arguments.overwrite, inputs=inputs)
     path = _local_file(file)
     original = None
     if arguments.config is not None:
@@ -166,13 +189,19 @@ def _convert_own(arguments: argparse.Namespace, parser: argparse.ArgumentParser)
         _note("class names: those that the file's `meta` holds.")
         original["classes"] = list(classes)
     _write(
-        convert_checkpoint(arguments.family, loaded.state_dict, original),
+        convert_checkpoint(arguments.family, loaded.state_dict, original, allow_nonfinite=arguments.allow_nonfinite),
         loaded,
         arguments,
         family=arguments.family,
         preset=None,
         card=lambda folder, summary: own_model_card(arguments.family, loaded.path.name, summary, folder),
     )
+
+
+def _inputs(arguments: argparse.Namespace, file: str | None) -> list[Path]:
+    """The local files that a conversion reads, as far as they are named."""
+    given = [] if file is None or is_url(file) else [Path(file)]
+    return given if arguments.config is None else [*given, arguments.config]
 
 
 def _local_file(file: str) -> Path:
@@ -194,7 +223,9 @@ def _check_naming(arguments: argparse.Namespace, loaded: LoadedCheckpoint) -> No
 def _load(path: Path) -> LoadedCheckpoint:
     loaded = load_checkpoint_file(path)
     if loaded.ignored:
-        _note(f"{path}: not used: " + "; ".join(f"{key} ({what})" for key, what in loaded.ignored.items()) + ".")
+        parts = [f"{key} ({what})" for key, what in loaded.ignored.items()]
+        more = f"; and {len(parts) - _MOST_IGNORED} more" if len(parts) > _MOST_IGNORED else ""
+        _note(f"{path}: not used: " + "; ".join(parts[:_MOST_IGNORED]) + f"{more}.")
     return loaded
 
 
@@ -223,13 +254,14 @@ def _write(
         provenance=provenance,
         write_card=lambda name: card(name, summary),
         overwrite=arguments.overwrite,
+        inputs=[loaded.path, *([] if arguments.config is None else [arguments.config])],
     )
     num_parameters = sum(parameter.numel() for parameter in converted.model.parameters())
     print(f"{folder}: {num_parameters / 1e6:.2f} million parameters, {converted.model.config.num_labels} classes.")
 
 
 def _note(text: str) -> None:
-    print(text, file=sys.stderr)
+    print(printable(text), file=sys.stderr)
 
 
 __all__ = ["add_arguments", "run"]

@@ -11,9 +11,18 @@ def path_argument(text: str) -> Path:
         argparse.ArgumentTypeError: The text is empty. `Path("")` is the current folder, which nobody means who passes
             a shell variable that is not set.
     """
+    return Path(named_argument(text))
+
+
+def named_argument(text: str) -> str:
+    """A path, or the name or address of something, of the command line.
+
+    Raises:
+        argparse.ArgumentTypeError: The text is empty.
+    """
     if not text:
         raise argparse.ArgumentTypeError("expected a path, found an empty text.")
-    return Path(text)
+    return text
 
 
-__all__ = ["path_argument"]
+__all__ = ["named_argument", "path_argument"]

@@ -15,10 +15,10 @@ from segvit_hf.presets import Preset, get_preset, list_presets
 _HEAD = """\
 # Released checkpoints
 
-What `segvit-hf convert PRESET` converts; this file is made from the presets. mIoU in percent, single-scale /
-multi-scale with flip, **as published by the models' authors; not measured again here.** Files on Google Drive no
-program can fetch: download them by hand and give their path. Weights that were never released convert from a file of
-your own that was trained with the authors' configuration.
+Made from `conversion/presets`: edit there. `segvit-hf convert PRESET` converts these models. mIoU in percent,
+single-scale / multi-scale with flip, **as published by the models' authors; not measured again here.** Files on Google
+Drive no program can fetch: download them by hand and give their path. Weights that were never released convert from a
+file of your own that was trained with the authors' configuration.
 """
 _NOT_MEASURED = "mIoU in percent as published by the authors, not measured again."
 

@@ -1,6 +1,6 @@
 """Builds our model from original weights: the one way for every architecture."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +13,10 @@ from segvit_hf.conversion.errors import ConversionError
 from segvit_hf.conversion.families import FAMILIES, Family, get_family
 from segvit_hf.conversion.key_mapping import KeyMatch, match_keys
 from segvit_hf.conversion.reading.recognition import Naming, check_family, check_naming
+from segvit_hf.conversion.values import read_values
+from segvit_hf.messages import quoted
+
+_NONFINITE_ADVICE = " --allow-nonfinite (in Python allow_nonfinite=True) converts them all the same."
 
 
 @dataclass(frozen=True)
@@ -31,12 +35,17 @@ class ConvertedCheckpoint:
 
 
 def convert_checkpoint(
-    family: str, state_dict: Mapping[str, torch.Tensor], original: Mapping[str, Any]
+    family: str,
+    state_dict: Mapping[str, torch.Tensor],
+    original: Mapping[str, Any],
+    *,
+    allow_nonfinite: bool = False,
 ) -> ConvertedCheckpoint:
     """Builds a model of ours that computes what the original does with these weights.
 
     No weight is copied: float32 tensors of `state_dict` become the model's parameters (so that a memory-mapped file
-    is read once, and only where it holds weights). Clone `state_dict` first if it must survive training the model.
+    is read once, and only where it holds weights), except that of two names for one tensor each gets its own. Clone
+    `state_dict` first if it must survive training the model.
 
     Args:
         family: One of `FAMILIES`.
@@ -44,11 +53,12 @@ def convert_checkpoint(
         original: The original's configuration as a plain dictionary: the content of `variant.yml` for Segmenter,
             `{"model": <mmseg model dict>, "test_pipeline": [...]}` for the others; with optional keys `classes`,
             `palette` and `reduce_zero_label`.
+        allow_nonfinite: Whether weights may be NaN or infinite, or too large for float32 (which makes them infinite).
 
     Raises:
         ConversionError: If the family is unknown or not that of the weights, the configuration is not supported or
-            not that of the weights, or a key is missing, unexpected or of the wrong shape (the message lists all of
-            them).
+            not that of the weights, or a key is missing, unexpected, of the wrong shape or type, or not finite (the
+            message lists all of them).
     """
     entry = get_family(family)
     _check_tensors(state_dict)
@@ -61,11 +71,16 @@ def convert_checkpoint(
     image_processor = entry.image_processor_from_original(original)
     # The originals' pipelines leave it to the head.
     image_processor.ignore_index = config.semantic_loss_ignore_index
-    return _convert(entry, state_dict, config, image_processor, naming)
+    return _convert(entry, state_dict, config, image_processor, naming, allow_nonfinite)
 
 
 def convert_weights(
-    family: str, state_dict: Mapping[str, torch.Tensor], config: PreTrainedConfig, image_processor: Any
+    family: str,
+    state_dict: Mapping[str, torch.Tensor],
+    config: PreTrainedConfig,
+    image_processor: Any,
+    *,
+    allow_nonfinite: bool = False,
 ) -> ConvertedCheckpoint:
     """As `convert_checkpoint`, for a configuration and an image processor of ours.
 
@@ -74,10 +89,12 @@ def convert_weights(
         state_dict: Original names to tensors, of any naming that the family knows. No weight is copied.
         config: Of the family's configuration class, labels included.
         image_processor: Goes to the result as it is.
+        allow_nonfinite: See `convert_checkpoint`.
 
     Raises:
         ConversionError: If the family is unknown or not that of the weights, the configuration is not that of the
-            weights, or a key is missing, unexpected or of the wrong shape (the message lists all of them).
+            weights, or a key is missing, unexpected, of the wrong shape or type, or not finite (the message lists all
+            of them).
     """
     entry = get_family(family)
     _check_tensors(state_dict)
@@ -85,7 +102,7 @@ def convert_weights(
         raise ConversionError(f"config: expected {entry.config_class.__name__}, found {type(config).__name__}.")
     found = check_family(family, state_dict)
     naming: Naming = "original" if found is None else found.naming
-    return _convert(entry, state_dict, config, image_processor, naming)
+    return _convert(entry, state_dict, config, image_processor, naming, allow_nonfinite)
 
 
 def expected_shapes(config: PreTrainedConfig) -> dict[str, torch.Size]:
@@ -113,7 +130,9 @@ def match_weights(
     """
     entry = FAMILIES[config.model_type]
     transforms = entry.transforms(config, naming)
-    weights = {key: transforms[key](value) if key in transforms else value for key, value in state_dict.items()}
+    weights = {
+        key: _transformed(transforms[key], value) if key in transforms else value for key, value in state_dict.items()
+    }
     match = match_keys(
         weights, expected_shapes(config), entry.rules(config, naming), model_name=entry.model_class.__name__
     )
@@ -126,11 +145,13 @@ def _convert(
     config: PreTrainedConfig,
     image_processor: Any,
     naming: Naming,
+    allow_nonfinite: bool,
 ) -> ConvertedCheckpoint:
     _check_head(entry, state_dict, config)
     _check_classes(entry, state_dict, config)
+    _check_size(state_dict, config)
     weights, match = match_weights(state_dict, config, naming)
-    parameters = {name: _as_float32(weights[key]) for name, key in match.sources.items()}
+    parameters = read_values(weights, match.sources, allow_nonfinite=allow_nonfinite, advice=_NONFINITE_ADVICE)
     model = _build(entry.model_class, config, parameters)
     return ConvertedCheckpoint(model=model, image_processor=image_processor, report=match.report)
 
@@ -138,7 +159,9 @@ def _convert(
 def _check_tensors(state_dict: Mapping[str, torch.Tensor]) -> None:
     for key, value in state_dict.items():
         if not isinstance(value, torch.Tensor):
-            raise ConversionError(f"state_dict[{key!r}]: expected a tensor, found {type(value).__name__}.")
+            raise ConversionError(f"state_dict[{quoted(key)}]: expected a tensor, found {type(value).__name__}.")
+        if not isinstance(key, str):
+            raise ConversionError(f"state_dict: expected names, found the key {quoted(key)}.")
 
 
 def _check_head(entry: Family, state_dict: Mapping[str, torch.Tensor], config: PreTrainedConfig) -> None:
@@ -151,6 +174,24 @@ def _check_classes(entry: Family, state_dict: Mapping[str, torch.Tensor], config
     found = entry.count_classes(state_dict)
     if found is not None and found != config.num_labels:
         raise ConversionError(f"The configuration has {config.num_labels} classes, the weights have {found}.")
+
+
+def _check_size(state_dict: Mapping[str, torch.Tensor], config: Any) -> None:
+    """Refuses a configuration of more layers than there are weights before a model of that size is laid out."""
+    decoder_layers = getattr(config, "num_decoder_stages", 1) * getattr(config, "decoder_num_layers", 0)
+    layers = config.num_hidden_layers + decoder_layers
+    if layers > len(state_dict):
+        raise ConversionError(
+            f"The configuration has {config.num_hidden_layers} layers in the encoder and {decoder_layers} in the "
+            f"decoder; there are only {len(state_dict)} weights."
+        )
+
+
+def _transformed(transform: Callable[[torch.Tensor], torch.Tensor], tensor: torch.Tensor) -> torch.Tensor:
+    try:
+        return transform(tensor)
+    except (IndexError, RuntimeError):  # not of the shape or the kind that it is for, which the next checks tell
+        return tensor
 
 
 def _build(
@@ -178,11 +219,6 @@ def no_progress_bar() -> Iterator[None]:
     finally:
         if was_enabled:
             transformers_logging.enable_progress_bar()
-
-
-def _as_float32(tensor: torch.Tensor) -> torch.Tensor:
-    tensor = tensor.detach()
-    return tensor.to("cpu", torch.float32) if tensor.is_floating_point() else tensor.to("cpu")
 
 
 __all__ = [

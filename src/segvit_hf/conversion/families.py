@@ -21,6 +21,7 @@ from segvit_hf.conversion.setr import configuration as setr_configuration
 from segvit_hf.conversion.setr import names as setr_names
 from segvit_hf.conversion.vit_adapter import configuration as vit_adapter_configuration
 from segvit_hf.conversion.vit_adapter import names as vit_adapter_names
+from segvit_hf.messages import quoted, shown
 
 Original = Mapping[str, Any]
 Weights = Mapping[str, torch.Tensor]
@@ -95,9 +96,9 @@ class Family:
         fields = {**self.read_config(original), **self.read_weights(state_dict or {})}
         try:
             return self.config_class(**fields)
-        except (ValueError, StrictDataclassError) as error:
+        except (ValueError, TypeError, StrictDataclassError) as error:
             raise ConversionError(
-                f"The original's configuration: its fields contradict each other: {error}"
+                f"The original's configuration: its fields contradict each other: {shown(str(error), longest=300)}"
             ) from error
 
     def image_processor_from_original(self, original: Original) -> Any:
@@ -106,7 +107,11 @@ class Family:
         Raises:
             ConversionError: If a step or a setting of its pipeline is not supported, naming it.
         """
-        return self.architecture.image_processor(**self.read_image_processor(original))
+        arguments = self.read_image_processor(original)
+        try:
+            return self.architecture.image_processor(**arguments)
+        except (ValueError, TypeError, StrictDataclassError) as error:
+            raise ConversionError(f"The original's test pipeline: {shown(str(error), longest=300)}") from error
 
     def rules(self, config: PreTrainedConfig, naming: Naming = "original") -> Sequence[Rule]:
         """Original names to ours, first match wins."""
@@ -179,7 +184,7 @@ def get_family(name: str) -> Family:
         ConversionError: If there is none; lists those that there are.
     """
     if name not in FAMILIES:
-        raise ConversionError(f"Unknown family {name!r}: expected one of {', '.join(sorted(FAMILIES))}.")
+        raise ConversionError(f"Unknown family {quoted(name)}: expected one of {', '.join(sorted(FAMILIES))}.")
     return FAMILIES[name]
 
 

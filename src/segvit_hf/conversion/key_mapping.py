@@ -18,9 +18,11 @@ from functools import cache
 import torch
 
 from segvit_hf.conversion.errors import ConversionError
+from segvit_hf.messages import shown
 
 _PLACEHOLDER = re.compile(r"\{(?P<name>[a-z_]+)(?P<offset>[+-]\d+)?\}")
 _ANYTHING = "rest"
+_NUMBER = "[0-9]{1,6}"
 # Longer lists of keys are cut in error messages.
 MAX_KEYS_SHOWN = 30
 
@@ -87,6 +89,11 @@ def original_name(our_name: str, rules: Sequence[Rule]) -> str | None:
     return None
 
 
+def size_along(tensor: torch.Tensor, axis: int) -> int | None:
+    """The size of a tensor along an axis; `None` if it lacks the axis, which matching its shape will tell."""
+    return tensor.shape[axis] if axis < tensor.ndim else None
+
+
 def match_keys(
     state_dict: Mapping[str, torch.Tensor],
     expected: Mapping[str, torch.Size],
@@ -115,14 +122,14 @@ def match_keys(
         if name is not None and name.startswith("dropped: "):
             report[key] = name
         elif name is None or name not in expected:
-            unexpected.append(f"{key} {list(tensor.shape)}")
+            unexpected.append(f"{shown(key)} {list(tensor.shape)}")
         elif name in sources:
-            unexpected.append(f"{key} {list(tensor.shape)} (the same weight as {sources[name]})")
+            unexpected.append(f"{shown(key)} {list(tensor.shape)} (the same weight as {shown(sources[name])})")
         else:
             sources[name] = report[key] = name
             sources[name] = key
             if tensor.shape != expected[name]:
-                mismatched.append(f"{key}: expected {list(expected[name])}, found {list(tensor.shape)}")
+                mismatched.append(f"{shown(key)}: expected {list(expected[name])}, found {list(tensor.shape)}")
     missing = [
         f"{original_name(name, rules) or name} {list(shape)}"
         for name, shape in expected.items()
@@ -169,7 +176,7 @@ def _pattern(template: str) -> re.Pattern[str]:
     """A template as a regular expression; every template is asked about every key, so it is made only once."""
     pattern, position = "", 0
     for placeholder in _PLACEHOLDER.finditer(template):
-        kind = ".+" if placeholder["name"] == _ANYTHING else r"\d+"
+        kind = ".+" if placeholder["name"] == _ANYTHING else _NUMBER
         pattern += re.escape(template[position : placeholder.start()]) + f"(?P<{placeholder['name']}>{kind})"
         position = placeholder.end()
     return re.compile(pattern + re.escape(template[position:]))
@@ -183,4 +190,4 @@ def _write(template: str, values: Mapping[str, str]) -> str:
     return _PLACEHOLDER.sub(value, template)
 
 
-__all__ = ["KeyMatch", "Rule", "drop", "match_keys", "original_name", "rename", "rename_key", "under"]
+__all__ = ["KeyMatch", "Rule", "drop", "match_keys", "original_name", "rename", "rename_key", "size_along", "under"]

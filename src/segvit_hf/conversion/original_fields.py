@@ -4,8 +4,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from segvit_hf.conversion.errors import ConversionError
+from segvit_hf.messages import listed, quoted, shown
 
 _REQUIRED: Any = object()
+# Beyond any model of the literature; a configuration that says more would only keep the program busy for hours.
+LARGEST_SIZE = 100_000
+MOST_LAYERS = 1_000
+_LARGEST_NUMBER = 1e9
+_LARGEST_RATIO = 1_000
 
 
 class OriginalFields:
@@ -21,7 +27,10 @@ class OriginalFields:
 
     def __init__(self, values: Any, where: str) -> None:
         if not isinstance(values, Mapping):
-            raise ConversionError(f"{where}: expected a dictionary, found {values!r}.")
+            raise ConversionError(f"{where}: expected a dictionary, found {shown(values)}.")
+        unnamed = [name for name in values if not isinstance(name, str)]
+        if unnamed:
+            raise ConversionError(f"{where}: expected fields with names, found {listed(unnamed)}.")
         self.values = values
         self.where = where
         self._seen: set[str] = set()
@@ -35,33 +44,72 @@ class OriginalFields:
             raise ConversionError(f"{self.where}: the field {name!r} is missing.")
         return default
 
-    def use_int(self, name: str, default: Any = _REQUIRED) -> int:
-        """A field that must be a whole number."""
+    def use_int(self, name: str, default: Any = _REQUIRED, *, minimum: int = 1, maximum: int = LARGEST_SIZE) -> int:
+        """A field that must be a whole number between two others; by default a size that a model can have."""
         value = self.use(name, default)
-        if isinstance(value, bool) or not isinstance(value, int):
-            raise ConversionError(f"{self.where}.{name}: expected a whole number, found {value!r}.")
+        if not _is_number(value, int):
+            raise self._unexpected(name, "a whole number", value)
+        if not minimum <= value <= maximum:
+            raise self._unexpected(name, f"a whole number from {minimum} to {maximum}", value)
         return value
 
-    def use_number(self, name: str, default: Any = _REQUIRED) -> float:
-        """A field that must be a number."""
+    def use_layers(self, name: str, default: Any = _REQUIRED, *, minimum: int = 1) -> int:
+        """A field that must be a number of layers or of anything else that a model has one after the other."""
+        return self.use_int(name, default, minimum=minimum, maximum=MOST_LAYERS)
+
+    def use_index(self, name: str, default: Any = _REQUIRED) -> int:
+        """A field that must be the number of a layer, feature map or class; negative ones count from the end."""
+        return self.use_int(name, default, minimum=-LARGEST_SIZE)
+
+    def use_indices(self, name: str, default: Any = _REQUIRED) -> list[int]:
+        """A field that must be one such number or a list of them."""
         value = self.use(name, default)
-        if isinstance(value, bool) or not isinstance(value, (int, float)):
-            raise ConversionError(f"{self.where}.{name}: expected a number, found {value!r}.")
+        indices = list(value) if isinstance(value, (list, tuple)) else [value]
+        if len(indices) > MOST_LAYERS or not all(_is_number(i, int) and abs(i) <= LARGEST_SIZE for i in indices):
+            raise self._unexpected(name, "whole numbers", value)
+        return indices
+
+    def use_number(self, name: str, default: Any = _REQUIRED, *, minimum: float = 0.0) -> float:
+        """A field that must be a finite number, by default none below 0."""
+        value = self.use(name, default)
+        if not _is_number(value, int, float) or not minimum <= value <= _LARGEST_NUMBER:
+            raise self._unexpected(name, f"a number from {minimum} on", value)
+        return float(value)
+
+    def use_ratio(self, name: str, default: Any = _REQUIRED) -> float:
+        """A field that must be the width of one thing in units of another's."""
+        value = self.use(name, default)
+        if not _is_number(value, int, float) or not 0 < value <= _LARGEST_RATIO:
+            raise self._unexpected(name, f"a number above 0 and up to {_LARGEST_RATIO}", value)
+        return float(value)
+
+    def use_rate(self, name: str, default: Any = _REQUIRED) -> float:
+        """A field that must be a share of what is dropped: 0 or more, below 1."""
+        value = self.use(name, default)
+        if not _is_number(value, int, float) or not 0 <= value < 1:
+            raise self._unexpected(name, "a number from 0 to below 1", value)
+        return float(value)
+
+    def use_epsilon(self, name: str, default: Any = _REQUIRED) -> float:
+        """A field that must be the small number in the denominator of a norm."""
+        value = self.use(name, default)
+        if not _is_number(value, int, float) or not 0 < value < 1:
+            raise self._unexpected(name, "a number above 0 and below 1", value)
         return float(value)
 
     def use_bool(self, name: str, default: Any = _REQUIRED) -> bool:
         """A field that must be true or false."""
         value = self.use(name, default)
         if not isinstance(value, bool):
-            raise ConversionError(f"{self.where}.{name}: expected true or false, found {value!r}.")
+            raise self._unexpected(name, "true or false", value)
         return value
 
     def use_pair(self, name: str, default: Any = _REQUIRED) -> list[int]:
         """A field that must be `[height, width]` or one number for both."""
         value = self.use(name, default)
-        pair = [value, value] if isinstance(value, int) else list(value) if isinstance(value, (list, tuple)) else []
-        if len(pair) != 2 or not all(isinstance(side, int) and side > 0 for side in pair):
-            raise ConversionError(f"{self.where}.{name}: expected one or two positive whole numbers, found {value!r}.")
+        pair = list(value) if isinstance(value, (list, tuple)) else [value, value]
+        if len(pair) != 2 or not all(_is_number(side, int) and 0 < side <= LARGEST_SIZE for side in pair):
+            raise self._unexpected(name, f"one or two whole numbers from 1 to {LARGEST_SIZE}", value)
         return pair
 
     def require(self, name: str, *allowed: Any, default: Any = _REQUIRED) -> Any:
@@ -69,7 +117,7 @@ class OriginalFields:
         value = self.use(name, default)
         if not any(_same(value, choice) for choice in allowed):
             choices = " or ".join(repr(choice) for choice in allowed)
-            raise ConversionError(f"{self.where}.{name} = {value!r} is not supported: expected {choices}.")
+            raise ConversionError(f"{self.where}.{name} = {quoted(value)} is not supported: expected {choices}.")
         return value
 
     def ignore(self, *names: str) -> None:
@@ -86,7 +134,7 @@ class OriginalFields:
         if values is None:
             return []
         if not isinstance(values, (list, tuple)):
-            raise ConversionError(f"{self.where}.{name}: expected a list of dictionaries, found {values!r}.")
+            raise self._unexpected(name, "a list of dictionaries", values)
         return [OriginalFields(value, f"{self.where}.{name}[{index}]") for index, value in enumerate(values)]
 
     def finish(self) -> None:
@@ -95,9 +143,19 @@ class OriginalFields:
         Raises:
             ConversionError: If a field was neither used nor ignored.
         """
-        unknown = [f"{name!r} = {value!r}" for name, value in self.values.items() if name not in self._seen]
+        unknown = [
+            f"{quoted(name)} = {quoted(value)}" for name, value in self.values.items() if name not in self._seen
+        ]
         if unknown:
-            raise ConversionError(f"{self.where}: fields that this conversion does not know: {', '.join(unknown)}.")
+            raise ConversionError(f"{self.where}: fields that this conversion does not know: {listed(unknown)}.")
+
+    def _unexpected(self, name: str, expected: str, value: Any) -> ConversionError:
+        return ConversionError(f"{self.where}.{name}: expected {expected}, found {quoted(value)}.")
+
+
+def _is_number(value: Any, *kinds: type) -> bool:
+    # True and False are whole numbers to Python.
+    return isinstance(value, kinds) and not isinstance(value, bool)
 
 
 def _same(value: Any, choice: Any) -> bool:
@@ -107,4 +165,4 @@ def _same(value: Any, choice: Any) -> bool:
     return value == choice and isinstance(value, bool) == isinstance(choice, bool)
 
 
-__all__ = ["OriginalFields"]
+__all__ = ["LARGEST_SIZE", "MOST_LAYERS", "OriginalFields"]

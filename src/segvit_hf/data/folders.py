@@ -21,11 +21,13 @@ class FolderLayout:
     """Where a known data set keeps its files, relative to its root; `{part}` stands for one of `parts`.
 
     Attributes:
-        label_set: name for `get_label_set`.
-        images, annotations: folders.
-        image_suffix, annotation_suffix: what follows the common stem in file names.
-        parts: the data set's own names of the training and the validation part.
-        list_file: file that lists the stems of a part, or None when the folders are the parts.
+        label_set: Name for `get_label_set`.
+        images: Folder of the photos.
+        annotations: Folder of the label maps.
+        image_suffix: What follows the common stem in the photos' file names.
+        annotation_suffix: What follows it in the label maps' file names.
+        parts: The data set's own names of the training and the validation part.
+        list_file: File that lists the stems of a part, or None when the folders are the parts.
     """
 
     label_set: str
@@ -78,19 +80,19 @@ class SegmentationFolders:
     `do_reduce_labels` does the rest). Photos are turned as their EXIF orientation says.
 
     Args:
-        images: folder of photos.
-        annotations: folder of label maps.
-        image_suffix: end of the photos' stems that is not part of the name, for example "_leftImg8bit"; files without
+        images: Folder of photos.
+        annotations: Folder of label maps.
+        image_suffix: End of the photos' stems that is not part of the name, for example "_leftImg8bit"; files without
             it are left aside. Default "".
-        annotation_suffix: the same for the label maps, for example "_gtFine_labelTrainIds". Default "".
-        list_file: text file with the names to use, one a line; all others are left aside. Default: all.
-        num_labels: number of classes; when given, ids out of range raise when a map is read. Default: no check.
-        ignore_index: id that stands for no class in the files (default 255).
-        reduce_zero_label: the files hold 0 for no class and 1 to num_labels for the classes (default False).
+        annotation_suffix: The same for the label maps, for example "_gtFine_labelTrainIds". Default "".
+        list_file: Text file with the names to use, one a line; all others are left aside. Default: all.
+        num_labels: Number of classes; when given, ids out of range raise when a map is read. Default: no check.
+        ignore_index: Id that stands for no class in the files (default 255).
+        reduce_zero_label: The files hold 0 for no class and 1 to num_labels for the classes (default False).
 
     Raises:
-        FileNotFoundError: a folder or the list file does not exist.
-        ValueError: a folder without images, a name that occurs twice, or files without a partner.
+        FileNotFoundError: A folder or the list file does not exist.
+        ValueError: A folder without images, a name that occurs twice, or files without a partner.
 
     Example:
         >>> dataset = SegmentationFolders("photos", "maps", num_labels=11)
@@ -121,7 +123,7 @@ class SegmentationFolders:
             if missing:
                 raise ValueError(
                     f"{list_file}: {len(missing)} of {len(names)} names have no photo in {images} or no label map in "
-                    f"{annotations}: {_some(missing)}"
+                    f"{annotations}: {_some(missing)}."
                 )
             image_paths = {name: image_paths[name] for name in names}
             label_paths = {name: label_paths[name] for name in names}
@@ -132,21 +134,36 @@ class SegmentationFolders:
 
     @classmethod
     def from_layout(
-        cls, root: str | Path, layout: str, part: str = "train", *, num_labels: int | None = None
+        cls,
+        root: str | Path,
+        layout: str,
+        part: str = "train",
+        *,
+        num_labels: int | None = None,
+        ignore_index: int = 255,
+        reduce_zero_label: bool | None = None,
     ) -> "SegmentationFolders":
         """The training or validation part of a known data set below `root`.
 
         Args:
-            root: the data set's folder.
-            layout: a name in `LAYOUTS`.
+            root: The data set's folder.
+            layout: A name in `LAYOUTS`.
             part: "train" or "val".
-            num_labels: as in the constructor.
+            num_labels: As in the constructor.
+            ignore_index: As in the constructor.
+            reduce_zero_label: As in the constructor; by default what the layout's label set says.
+
+        Raises:
+            FileNotFoundError: A folder or the list file does not exist.
+            ValueError: An unknown layout or part, or as the constructor.
         """
         if layout not in LAYOUTS:
-            raise ValueError(f"unknown layout {layout!r}; known are {', '.join(LAYOUTS)}")
+            raise ValueError(f"layout: expected one of {', '.join(LAYOUTS)}, found {layout!r}.")
         if part not in ("train", "val"):
-            raise ValueError(f"part must be 'train' or 'val', found {part!r}")
+            raise ValueError(f"part: expected 'train' or 'val', found {part!r}.")
         known = LAYOUTS[layout]
+        if reduce_zero_label is None:
+            reduce_zero_label = get_label_set(known.label_set).reduce_zero_label
         own_part = known.parts[("train", "val").index(part)]
         return cls(
             Path(root) / known.images.format(part=own_part),
@@ -155,7 +172,8 @@ class SegmentationFolders:
             annotation_suffix=known.annotation_suffix,
             list_file=Path(root) / known.list_file.format(part=own_part) if known.list_file else None,
             num_labels=num_labels,
-            reduce_zero_label=get_label_set(known.label_set).reduce_zero_label,
+            ignore_index=ignore_index,
+            reduce_zero_label=reduce_zero_label,
         )
 
     def __len__(self) -> int:
@@ -168,10 +186,11 @@ class SegmentationFolders:
         """One pair.
 
         Returns:
-            image: uint8 array (height, width, 3), RGB; segmentation_map: integer array (height, width); name: str.
+            "image", a uint8 array (height, width, 3), RGB; "segmentation_map", an integer array (height, width);
+            "name".
 
         Raises:
-            ValueError: a file cannot be read, sizes differ, a label map is color-coded, or ids are out of range; the
+            ValueError: A file cannot be read, sizes differ, a label map is color-coded, or ids are out of range; the
                 message names the file.
         """
         image = self._read_image(self.image_paths[index])
@@ -180,7 +199,7 @@ class SegmentationFolders:
         if image.shape[:2] != segmentation_map.shape:
             raise ValueError(
                 f"{path}: the label map is {_size(segmentation_map)} but its photo {self.image_paths[index]} is "
-                f"{_size(image)} (width x height, after EXIF orientation)"
+                f"{_size(image)} (width x height, after EXIF orientation)."
             )
         if self.num_labels is not None:
             check_label_range(
@@ -197,29 +216,41 @@ class SegmentationFolders:
         try:
             with Image.open(path) as file:
                 return np.array(ImageOps.exif_transpose(file).convert("RGB"))
-        except (OSError, SyntaxError, ValueError) as error:
-            raise ValueError(f"{path}: the photo cannot be read: {error}") from error
+        # Each of PIL's readers has its own way to fail on a damaged file.
+        except Exception as error:
+            raise ValueError(f"{path}: the photo cannot be read: {error}.") from error
 
 
 def _files_by_name(folder: Path, suffix: str, endings: frozenset[str], what: str) -> dict[str, Path]:
     if not folder.is_dir():
-        raise FileNotFoundError(f"the folder of {what}, {folder}, does not exist")
+        raise FileNotFoundError(f"the folder of {what}, {folder}, does not exist.")
     found: dict[str, Path] = {}
-    # Not rglob: it does not follow links to folders.
-    paths = (Path(parent) / name for parent, _, names in os.walk(folder, followlinks=True) for name in names)
-    for path in sorted(paths):
+    for path, is_regular in sorted(_entries(folder)):
         hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
         if hidden or path.suffix.lower() not in endings or not path.stem.endswith(suffix):
             continue
+        if not is_regular:
+            kind = "a link that leads nowhere" if not path.exists() else "a pipe, a socket or a device"
+            raise ValueError(f"{path}: expected a file among the {what}, found {kind}.")
         stem = path.stem[: len(path.stem) - len(suffix)]
         name = (path.relative_to(folder).parent / stem).as_posix()
         if name in found:
-            raise ValueError(f"{what}: {found[name]} and {path} have the same name {name!r}")
+            raise ValueError(f"{what}: {found[name]} and {path} have the same name {name!r}.")
         found[name] = path
     if not found:
         ends = ", ".join(f"*{suffix}{ending}" for ending in sorted(endings))
-        raise ValueError(f"the folder of {what}, {folder}, holds no files {ends}")
+        raise ValueError(f"the folder of {what}, {folder}, holds no files {ends}.")
     return found
+
+
+def _entries(folder: Path) -> Iterator[tuple[Path, bool]]:
+    """All that is in a folder and its subfolders except these, and whether it is a file, which reading would end."""
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_dir():  # also a link to one
+                yield from _entries(Path(entry.path))
+            else:
+                yield Path(entry.path), entry.is_file()
 
 
 def _refuse_unmatched(
@@ -235,18 +266,22 @@ def _refuse_unmatched(
     if without_image:
         problems.append(f"{len(without_image)} label maps in {label_folder} have no photo: {_some(without_image)}")
     if len(without_label) == len(images):
-        problems.append("no name occurs in both folders: do image_suffix or annotation_suffix need to be set?")
+        problems.append("no name occurs in both folders; set image_suffix or annotation_suffix")
     else:
         problems.append("remove them, or give a list_file with the names to use")
-    raise ValueError("; ".join(problems))
+    raise ValueError("; ".join(problems) + ".")
 
 
 def _read_names(path: Path) -> list[str]:
     if not path.is_file():
-        raise FileNotFoundError(f"the list of names {path} does not exist")
-    names = [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+        raise FileNotFoundError(f"the list of names {path} does not exist.")
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"the list of names {path}: expected UTF-8 text, found: {error}.") from error
+    names = [line.strip() for line in text.splitlines() if line.strip()]
     if not names:
-        raise ValueError(f"the list of names {path} is empty")
+        raise ValueError(f"the list of names {path} is empty.")
     return list(dict.fromkeys(names))
 
 

@@ -1,6 +1,7 @@
 """Names and colors of the classes of the usual data sets, and reading them from a file."""
 
 import json
+from collections import Counter
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -24,10 +25,10 @@ class LabelSet:
     """The classes of a data set.
 
     Attributes:
-        name: the data set's name.
-        classes: class names, in the order of the ids.
-        palette: one (red, green, blue) of 0 to 255 for each class, or empty when no colors are known.
-        reduce_zero_label: the data set's files hold 0 for "no class" and 1 to len(classes) for the classes.
+        name: The data set's name.
+        classes: Class names, in the order of the ids.
+        palette: One (red, green, blue) of 0 to 255 for each class, or empty when no colors are known.
+        reduce_zero_label: The data set's files hold 0 for "no class" and 1 to len(classes) for the classes.
     """
 
     name: str
@@ -37,10 +38,10 @@ class LabelSet:
 
     def __post_init__(self) -> None:
         if not self.classes:
-            raise ValueError(f"label set {self.name}: no classes")
+            raise ValueError(f"label set {self.name}: expected at least one class, found none.")
         if self.palette and len(self.palette) != len(self.classes):
             raise ValueError(
-                f"label set {self.name}: {len(self.classes)} classes but {len(self.palette)} colors in the palette"
+                f"label set {self.name}: expected a palette of {len(self.classes)} colors, found {len(self.palette)}."
             )
 
     @property
@@ -71,10 +72,10 @@ def get_label_set(name: str) -> LabelSet:
     alphabetically; `pascal_context_voc` has the 60 classes in the order of Segmenter's data instead.
 
     Raises:
-        ValueError: unknown name; the message lists the known ones.
+        ValueError: Unknown name; the message lists the known ones.
     """
     if name not in _OFFICIAL:
-        raise ValueError(f"unknown label set {name!r}; known are {', '.join(_OFFICIAL)}")
+        raise ValueError(f"label set {name!r}: expected one of {', '.join(_OFFICIAL)}.")
     module, without_background, reduce_zero_label = _OFFICIAL[name]
     table = import_module(f"{__package__}.official_labels.{module}").TABLE
     classes, palette = _parse_lines(table.splitlines(), source=name)
@@ -86,32 +87,35 @@ def read_class_list(path: str | Path, reduce_zero_label: bool = False) -> LabelS
     """Reads the classes of one's own data set; the file's name without its ending becomes the name of the label set.
 
     Args:
-        path: a text file with one class a line, `name` or `name red green blue` (empty lines and lines that begin with
+        path: A text file with one class a line, `name` or `name red green blue` (empty lines and lines that begin with
             `#` are skipped), or a `.json` file: a list of names, a list of {"name": ..., "color": [red, green, blue]},
             or {"0": name, "1": name, ...} as in a model's id2label.
-        reduce_zero_label: what the label set says about the label maps. Default False.
+        reduce_zero_label: What the label set says about the label maps. Default False.
 
     Raises:
-        FileNotFoundError: no such file.
-        ValueError: no classes, a name twice, colors for some classes only, or anything else that cannot be read; the
+        FileNotFoundError: No such file.
+        ValueError: No classes, a name twice, colors for some classes only, or anything else that cannot be read; the
             message names the file and the line.
     """
     path = Path(path)
     if not path.is_file():
-        raise FileNotFoundError(f"class list {path} does not exist")
+        raise FileNotFoundError(f"class list {path}: expected a file, found none.")
     try:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
-        raise ValueError(f"class list {path} is not UTF-8 text: {error}") from error
+        raise ValueError(f"class list {path}: expected UTF-8 text, found: {error}.") from error
     if path.suffix.lower() == ".json":
         classes, palette = _parse_json(text, path)
     else:
         classes, palette = _parse_lines(text.splitlines(), source=str(path))
     if not classes:
-        raise ValueError(f"class list {path} holds no classes")
-    repeated = sorted({name for name in classes if classes.count(name) > 1})
+        raise ValueError(f"class list {path}: expected at least one class, found none.")
+    odd = [name for name in classes if not name.strip() or not name.isprintable()]
+    if odd:
+        raise ValueError(f"class list {path}: expected names of printable characters, found {odd[0]!r}.")
+    repeated = sorted(name for name, times in Counter(classes).items() if times > 1)
     if repeated:
-        raise ValueError(f"class list {path}: names occur more than once: {', '.join(repeated)}")
+        raise ValueError(f"class list {path}: expected distinct names, found more than once: {', '.join(repeated)}.")
     return LabelSet(path.stem, tuple(classes), tuple(palette), reduce_zero_label)
 
 
@@ -126,7 +130,7 @@ def _parse_lines(lines: list[str], source: str) -> tuple[list[str], list[Color]]
         colored = len(words) > 3 and all(word.isdigit() for word in words[-3:])
         if classes and colored != bool(palette):
             raise ValueError(
-                f"{source}, line {number}: give a color (`name red green blue`) to every class or to none"
+                f"{source}, line {number}: give a color (`name red green blue`) to every class or to none."
             )
         classes.append(" ".join(words[:-3] if colored else words))
         if colored:
@@ -137,13 +141,13 @@ def _parse_lines(lines: list[str], source: str) -> tuple[list[str], list[Color]]
 def _parse_json(text: str, path: Path) -> tuple[list[str], list[Color]]:
     try:
         content = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise ValueError(f"class list {path} is not valid JSON: {error}") from error
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"class list {path}: expected valid JSON, found: {error}.") from error
     if isinstance(content, dict):
         missing = [index for index in range(len(content)) if str(index) not in content]
         if missing:
             raise ValueError(
-                f"class list {path}: the keys must be the ids 0 to {len(content) - 1}; {missing[0]} is missing"
+                f"class list {path}: expected the ids 0 to {len(content) - 1} as keys; {missing[0]} is missing."
             )
         content = [content[str(index)] for index in range(len(content))]
     if isinstance(content, list) and all(isinstance(entry, str) for entry in content):
@@ -154,11 +158,11 @@ def _parse_json(text: str, path: Path) -> tuple[list[str], list[Color]]:
         colors = [_color(entry["color"], f"{path}, class {entry['name']}") for entry in content]
         return [str(entry["name"]) for entry in content], colors
     raise ValueError(
-        f'class list {path}: expected a list of names, a list of {{"name", "color"}} or an object of id to name'
+        f'class list {path}: expected a list of names, a list of {{"name", "color"}} or an object of id to name.'
     )
 
 
 def _color(values: object, where: str) -> Color:
     if not isinstance(values, list) or len(values) != 3 or not all(type(v) is int and 0 <= v <= 255 for v in values):
-        raise ValueError(f"{where}: a color is three integers from 0 to 255, found {values}")
+        raise ValueError(f"{where}: expected a color of three integers from 0 to 255, found {values}.")
     return values[0], values[1], values[2]

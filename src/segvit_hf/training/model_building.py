@@ -1,86 +1,95 @@
 """The model and image processor of a recipe: from scratch, from a saved model, or from ImageNet weights."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, cast
+import os
+from dataclasses import dataclass
+from typing import Any
 
 import torch
-from transformers import (
-    AutoConfig,
-    AutoImageProcessor,
-    AutoModelForSemanticSegmentation,
-    PreTrainedConfig,
-    PreTrainedModel,
-)
+from huggingface_hub.errors import StrictDataclassError
+from transformers import AutoImageProcessor, AutoModelForSemanticSegmentation, PreTrainedConfig, PreTrainedModel
 
-import segvit_hf  # noqa: F401 - registers the architectures with the Auto classes
-from segvit_hf._compat import IMAGE_PROCESSOR_MAPPING, enable_gradient_checkpointing
+from segvit_hf._compat import enable_gradient_checkpointing
+from segvit_hf.architectures import Architecture, get_architecture
+from segvit_hf.data.label_sets import LabelSet
+from segvit_hf.messages import one_line
 from segvit_hf.training.recipe import Recipe
 from segvit_hf.training.recipe_parsing import RecipeError
 
 # What a pretrained model saw must stay what it sees.
 _NORMALIZATION_FIELDS = ("do_rescale", "rescale_factor", "do_normalize", "image_mean", "image_std")
 
+# What configurations and image processors raise for values that do not fit.
+_REFUSALS = (ValueError, TypeError, ArithmeticError, LookupError, StrictDataclassError)
+
 
 @dataclass(frozen=True)
 class BuiltModel:
-    """`newly_initialized`: parameters that did not come from `model.init` (all of them are class-dependent)."""
+    """A model that is ready to be trained.
+
+    Attributes:
+        model: On the CPU, in float32 and training mode.
+        image_processor: The one that belongs to it.
+        newly_initialized: Parameters that did not come from `model.init` (all of them are class-dependent).
+    """
 
     model: PreTrainedModel
     image_processor: Any
-    newly_initialized: tuple[str, ...] = field(default=())
+    newly_initialized: tuple[str, ...] = ()
 
 
-def build_config(recipe: Recipe, class_names: tuple[str, ...]) -> PreTrainedConfig:
-    """The configuration a recipe describes, with the class list of the data.
+def build_config(recipe: Recipe, label_set: LabelSet) -> PreTrainedConfig:
+    """The configuration a recipe describes, with the classes of the data.
 
     Raises:
-        RecipeError: the model type or a field is unknown, or a value does not fit.
+        RecipeError: The model type or a field is unknown, or a value does not fit.
     """
-    known = AutoConfig.for_model(recipe.model.type) if _is_known(recipe.model.type) else None
-    if known is None:
-        raise RecipeError(
-            f"model.type: expected a model type of the Auto classes (segvit, ...), found {recipe.model.type!r}"
-        )
-    unknown = sorted(set(recipe.model.config) - set(known.to_dict()))
+    config_class = _architecture(recipe.model.type).config
+    unknown = sorted(set(recipe.model.config) - set(config_class().to_dict()))
     if unknown:
-        raise RecipeError(f"model.config: unknown fields of {type(known).__name__}: {', '.join(unknown)}")
+        raise RecipeError(f"model.config: unknown fields of {config_class.__name__}: {', '.join(unknown)}.")
     try:
-        return AutoConfig.for_model(recipe.model.type, **recipe.model.config, **_class_fields(class_names))
-    except (ValueError, TypeError) as error:
-        raise RecipeError(f"model.config: {error}") from error
+        return config_class(**recipe.model.config, id2label=label_set.id2label, label2id=label_set.label2id)
+    except _REFUSALS as error:
+        raise RecipeError(f"model.config: {one_line(error)}") from error
 
 
-def build_image_processor(recipe: Recipe, config: PreTrainedConfig, reduce_labels: bool) -> Any:
-    """The image processor registered for `config`, with the recipe's fields.
+def build_image_processor(recipe: Recipe, config: PreTrainedConfig, label_set: LabelSet) -> Any:
+    """The image processor of the recipe's architecture, with the recipe's fields.
+
+    Args:
+        recipe: Names the architecture and the fields.
+        config: The model's; its ignore index is the image processor's, too.
+        label_set: Says whether label maps are reduced.
 
     Raises:
-        RecipeError: a field is unknown to it, or its value does not fit.
+        RecipeError: A field is unknown to it, or its value does not fit.
     """
-    if type(config) not in IMAGE_PROCESSOR_MAPPING:
-        raise RecipeError(f"model.type: no image processor is registered for {config.model_type!r}")
-    # The mapping's annotation is that of older releases: it holds {"torchvision": class, "pil": class}.
-    processor_class = cast(dict[str, Any], IMAGE_PROCESSOR_MAPPING[type(config)])["torchvision"]
+    processor_class = _architecture(recipe.model.type).image_processor
+    from_data = {"do_reduce_labels": label_set.reduce_zero_label, "ignore_index": config.semantic_loss_ignore_index}
     try:
-        return processor_class(**recipe.image_processor, do_reduce_labels=reduce_labels)
-    except (ValueError, TypeError) as error:
-        raise RecipeError(f"image_processor: {error}") from error
+        return processor_class(**recipe.image_processor, **from_data)
+    except _REFUSALS as error:
+        raise RecipeError(f"image_processor: {one_line(error)}") from error
 
 
-def build_model(recipe: Recipe, class_names: tuple[str, ...], reduce_labels: bool) -> BuiltModel:
-    """Model (on the CPU, float32, training mode) and image processor of a recipe.
+def build_model(recipe: Recipe, config: PreTrainedConfig, label_set: LabelSet) -> BuiltModel:
+    """The model and the image processor of a recipe.
+
+    Args:
+        recipe: Says what they start from.
+        config: What `build_config` makes of both others.
+        label_set: The classes.
 
     Raises:
-        RecipeError: the recipe does not describe a model, or `model.init` / `model.encoder_weights` do not fit it.
+        RecipeError: The recipe does not describe a model, or `model.init` / `model.encoder_weights` do not fit it.
     """
-    config = build_config(recipe, class_names)
-    image_processor = build_image_processor(recipe, config, reduce_labels)
+    image_processor = build_image_processor(recipe, config, label_set)
     new: tuple[str, ...] = ()
     if recipe.model.init is not None:
         model, new = _from_saved_model(recipe.model.init, config)
         _check_same_normalization(recipe.model.init, image_processor)
     else:
-        model = AutoModelForSemanticSegmentation.from_config(config, dtype=torch.float32)
+        model = _from_scratch(config)
         if recipe.model.encoder_weights is not None:
             _load_encoder_weights(model, recipe.model.encoder_weights)
     if recipe.runtime.gradient_checkpointing:
@@ -92,12 +101,27 @@ def class_dependent_parameters(config: PreTrainedConfig) -> set[str]:
     """Names of the parameters and buffers whose shape changes with the number of classes."""
     shapes = []
     for extra in (0, 1):
-        names = tuple(str(index) for index in range(len(config.id2label or {}) + extra))
-        other = type(config).from_dict({**config.to_dict(), **_class_fields(names)})
+        names = [str(index) for index in range(len(config.id2label or {}) + extra)]
+        labels = {"id2label": dict(enumerate(names)), "label2id": {name: int(name) for name in names}}
+        other = type(config).from_dict({**config.to_dict(), **labels})
         with torch.device("meta"):
             model = AutoModelForSemanticSegmentation.from_config(other)
         shapes.append({name: value.shape for name, value in model.state_dict().items()})
     return {name for name, shape in shapes[0].items() if shapes[1].get(name) != shape}
+
+
+def _from_scratch(config: PreTrainedConfig) -> PreTrainedModel:
+    try:
+        with torch.device("meta"):
+            size = sum(value.nbytes for value in AutoModelForSemanticSegmentation.from_config(config).parameters())
+        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        if size > memory:
+            raise ValueError(
+                f"expected weights that fit into {memory / 1e9:.0f} GB of memory, found {size / 1e9:.0f}."
+            )
+        return AutoModelForSemanticSegmentation.from_config(config, dtype=torch.float32)
+    except (*_REFUSALS, RuntimeError) as error:  # of sizes that fit neither each other nor any memory
+        raise RecipeError(f"model.config: expected values that make a model, found: {one_line(error)}") from error
 
 
 def _from_saved_model(source: str, config: PreTrainedConfig) -> tuple[PreTrainedModel, tuple[str, ...]]:
@@ -105,20 +129,25 @@ def _from_saved_model(source: str, config: PreTrainedConfig) -> tuple[PreTrained
         model, report = AutoModelForSemanticSegmentation.from_pretrained(
             source, config=config, dtype=torch.float32, ignore_mismatched_sizes=True, output_loading_info=True
         )
-    except OSError as error:
-        raise RecipeError(f"model.init: cannot load {source}: {error}") from error
+    except Exception as error:  # readers of damaged files raise anything
+        raise RecipeError(f"model.init: cannot load {source}: {one_line(error)}") from error
     missing, unexpected = sorted(report["missing_keys"]), sorted(report["unexpected_keys"])
     if missing or unexpected:
         raise RecipeError(
-            f"model.init: the weights in {source} are not those of the recipe's model.config: "
-            f"missing {_some(missing)}, unexpected {_some(unexpected)}"
+            f"model.init: expected the weights in {source} to be those of the recipe's model.config, found missing "
+            f"{_some(missing)}, unexpected {_some(unexpected)}."
         )
     mismatched = sorted(item[0] if isinstance(item, tuple) else item for item in report["mismatched_keys"])
     wrong = sorted(set(mismatched) - class_dependent_parameters(config)) if mismatched else []
     if wrong:
         raise RecipeError(
-            f"model.init: the weights in {source} have other shapes than the recipe's model.config: {_some(wrong)}"
+            f"model.init: the weights in {source} have other shapes than the recipe's model.config: {_some(wrong)}."
         )
+    broken = [
+        name for name, value in model.state_dict().items() if value.is_floating_point() and not value.isfinite().all()
+    ]
+    if broken:
+        raise RecipeError(f"model.init: expected finite weights in {source}, found others in {_some(broken)}.")
     return model, tuple(mismatched)
 
 
@@ -136,29 +165,24 @@ def _load_encoder_weights(model: PreTrainedModel, source: str) -> None:
 def _check_same_normalization(source: str, image_processor: Any) -> None:
     try:
         saved = AutoImageProcessor.from_pretrained(source)
-    except (OSError, ValueError) as error:
-        raise RecipeError(f"model.init: {source}: expected an image processor beside the weights: {error}") from error
+    except Exception as error:  # as above
+        raise RecipeError(
+            f"model.init: {source}: expected an image processor beside the weights, found: {one_line(error)}"
+        ) from error
     for name in _NORMALIZATION_FIELDS:
         before, now = _plain(getattr(saved, name, None)), _plain(getattr(image_processor, name, None))
         if before != now:
             raise RecipeError(
-                f"image_processor.{name}: expected {before}, which the model in {source} was trained with, found {now}"
+                f"image_processor.{name}: expected {before}, with which the model in {source} was trained, found "
+                f"{now}."
             )
 
 
-def _is_known(model_type: str) -> bool:
+def _architecture(model_type: str) -> Architecture:
     try:
-        AutoConfig.for_model(model_type)
-    except (ValueError, KeyError):
-        return False
-    return True
-
-
-def _class_fields(class_names: tuple[str, ...]) -> Mapping[str, Any]:
-    return {
-        "id2label": dict(enumerate(class_names)),
-        "label2id": {name: index for index, name in enumerate(class_names)},
-    }
+        return get_architecture(model_type)
+    except ValueError as error:
+        raise RecipeError(f"model.type: {error}") from error
 
 
 def _plain(value: Any) -> Any:
@@ -167,3 +191,6 @@ def _plain(value: Any) -> Any:
 
 def _some(names: list[str]) -> str:
     return f"{len(names)} ({', '.join(names[:5])}{', ...' if len(names) > 5 else ''})" if names else "none"
+
+
+__all__ = ["BuiltModel", "build_config", "build_image_processor", "build_model", "class_dependent_parameters"]

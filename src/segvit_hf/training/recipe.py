@@ -5,27 +5,52 @@ schedule, seed) and how the run is watched (evaluation, checkpoints, logging). N
 architecture: what differs between SegViT, Segmenter, SETR and ViT-Adapter stands here.
 """
 
-import dataclasses
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from segvit_hf.training.recipe_parsing import RecipeError, apply_override, build_dataclass, read_yaml, set_field
+from segvit_hf.data.augmentations import TrainingAugmentation
+from segvit_hf.training.recipe_files import find_recipe, read_based_yaml
+from segvit_hf.training.recipe_parsing import RecipeError, apply_override, set_field
+from segvit_hf.training.recipe_presets import resolve_preset
+from segvit_hf.training.typed_mappings import build_dataclass, plain_values
+
+# Checkpoints have room for so many digits.
+LARGEST_STEP = 99_999_999
+# numpy's seeds have 32 bits, and each process counts up.
+_LARGEST_SEED = 2**31
 
 
 def _check(condition: bool, message: str) -> None:
     if not condition:
-        raise ValueError(message)
+        raise ValueError(f"{message}.")
+
+
+def _check_expression(pattern: str, key: str) -> None:
+    try:
+        re.compile(pattern)
+    except re.error as error:
+        raise ValueError(f"{key}: expected a regular expression, found {pattern!r} ({error}).") from error
+
+
+def _check_paths(recipe: Any, *names: str) -> None:
+    """An empty text is the current folder to the file system, and to nobody who writes it."""
+    for name in names:
+        _check(getattr(recipe, name) != "", f"{name}: expected a path or null, found an empty text")
 
 
 @dataclass(frozen=True)
 class ModelRecipe:
-    """`type`: a model type of the Auto classes, for example `segvit`. `config`: fields of its configuration; the
-    class names come from the data. `init`: folder or Hub name of a model to start from (its weights must fit
-    `config`; layers that depend on the number of classes start anew when it differs). `encoder_weights`: ImageNet
-    weights for the encoder, a timm name or a local file. At most one of the two; neither means from scratch.
+    """Which model is trained, and from which weights: at most one of `init` and `encoder_weights`, or from scratch.
+
+    Attributes:
+        type: Model type of one of the package's architectures, for example `segvit`.
+        config: Fields of its configuration; the class names come from the data.
+        init: Folder or Hub name of a model to start from. Its weights must fit `config`; layers that depend on the
+            number of classes start anew when it differs.
+        encoder_weights: ImageNet weights for the encoder, a timm name or a local file.
     """
 
     type: str
@@ -36,20 +61,31 @@ class ModelRecipe:
     def __post_init__(self) -> None:
         for name in ("num_labels", "id2label", "label2id"):
             _check(
-                name not in self.config, f"config.{name}: not a recipe field, the class list of the data decides it"
+                name not in self.config,
+                f"config.{name}: expected no such field, the class list of the data decides it; found "
+                f"{self.config.get(name)!r}",
             )
         _check(
             self.init is None or self.encoder_weights is None,
             f"init: expected init or encoder_weights, found both ({self.init!r}, {self.encoder_weights!r})",
         )
+        _check_paths(self, "init", "encoder_weights")
 
 
 @dataclass(frozen=True)
 class DataSource:
-    """Pictures with label maps: two folders (`images`, `annotations`; files are paired by name without ending and
-    without `image_suffix` / `annotation_suffix`), optionally only the names in the text file `list_file`; or
-    `dataset`, a data set of the `datasets` library (Hub name, or a local folder) with its `split` and the columns
-    that hold picture and label map. Relative paths start at `data.root`.
+    """Photos with label maps: two folders, or a data set of the `datasets` library.
+
+    Attributes:
+        images: Folder of photos. Like all relative paths, it starts at `data.root`.
+        annotations: Folder of label maps, paired with the photos by name without ending and suffix.
+        image_suffix: End of the photos' names that is not part of the pair's name.
+        annotation_suffix: The same for the label maps.
+        list_file: Text file with the names to use, one a line; all by default.
+        dataset: Hub name, or local folder, of a data set of the `datasets` library.
+        split: Its part.
+        image_column: Its column of photos.
+        annotation_column: Its column of label maps.
     """
 
     images: str | None = None
@@ -72,42 +108,29 @@ class DataSource:
         if folders:
             _check(self.images is not None, "images: missing, annotations is given")
             _check(self.annotations is not None, "annotations: missing, images is given")
-
-
-@dataclass(frozen=True)
-class AugmentationRecipe:
-    """mmseg's training pipeline: fit into `size` [long side, short side] (null: the picture's own size) times a random
-    factor of `scale_range`, random crop `[height, width]` whose most frequent class covers at most
-    `cat_max_ratio`, flip, photometric distortion.
-    """
-
-    crop_size: tuple[int, int]
-    size: tuple[int, int] | None = None
-    scale_range: tuple[float, float] | None = (0.5, 2.0)
-    cat_max_ratio: float = 0.75
-    flip_probability: float = 0.5
-    photometric_distortion: bool = True
-
-    def __post_init__(self) -> None:
-        if self.scale_range is not None:
-            low, high = self.scale_range
-            _check(0 < low <= high, f"scale_range: expected 0 < low <= high, found {list(self.scale_range)}")
-        _check(min(self.crop_size) > 0, f"crop_size: expected positive pixels, found {list(self.crop_size)}")
-        _check(0 < self.cat_max_ratio <= 1, f"cat_max_ratio: expected a share in (0, 1], found {self.cat_max_ratio}")
-        _check(0 <= self.flip_probability <= 1, f"flip_probability: expected 0 to 1, found {self.flip_probability}")
+        _check_paths(self, "images", "annotations", "list_file", "dataset")
 
 
 @dataclass(frozen=True)
 class DataRecipe:
-    """Where the data are: `layout`, a data set of `segvit_hf.data.LAYOUTS` below `root`; or `train` and
-    `validation`. What the classes are: `label_set`, a name of `segvit_hf.data.label_sets` (by default the
-    layout's); or `classes`, a file with one class name a line. `reduce_zero_label`: whether id 0 of the stored
-    maps means "ignore" and the others move down by one; by default what the label set says, no with a class file.
-    `workers`: loader processes of each training process. `label_check_samples`: how many label maps are read
-    before training starts, to find maps that do not fit the class list.
+    """Where the data are, and what their classes are.
+
+    Attributes:
+        root: Folder at which relative paths and the layout start.
+        layout: A data set of `segvit_hf.data.LAYOUTS` below `root`; or else `train` and `validation`.
+        train: What is trained on.
+        validation: What is evaluated on; nothing by default.
+        label_set: A name of `segvit_hf.data.label_set_names()`; by default the layout's.
+        classes: Instead of it, a file with one class name a line.
+        reduce_zero_label: Whether id 0 of the stored maps means "no class" and the others move down by one. By default
+            what the label set says, no with a class file.
+        workers: Loader processes of each training process.
+        label_check_samples: How many label maps are read before training starts, to find maps that do not fit the
+            class list; 0 for none.
+        skip_unreadable: Go on without photos that cannot be used (corrupt, label map of another size, wrong ids), and
+            count them; by default the first one ends the run. In training another photo takes the place of each.
     """
 
-    augmentation: AugmentationRecipe
     root: str | None = None
     layout: str | None = None
     train: DataSource | None = None
@@ -117,6 +140,7 @@ class DataRecipe:
     reduce_zero_label: bool | None = None
     workers: int = 4
     label_check_samples: int = 50
+    skip_unreadable: bool = False
 
     def __post_init__(self) -> None:
         _check(
@@ -124,13 +148,10 @@ class DataRecipe:
             f"layout: expected layout or train and validation, found both ({self.layout!r})",
         )
         _check(
-            self.layout is None or self.root is not None,
-            "root: missing (--data-root), the layout's folders start there",
-        )
-        _check(
             self.label_set is None or self.classes is None,
             f"classes: expected label_set or classes, found both ({self.label_set!r}, {self.classes!r})",
         )
+        _check_paths(self, "root", "layout", "classes", "label_set")
         _check(self.workers >= 0, f"workers: expected 0 or more, found {self.workers}")
         _check(
             self.label_check_samples >= 0, f"label_check_samples: expected 0 or more, found {self.label_check_samples}"
@@ -139,9 +160,14 @@ class DataRecipe:
 
 @dataclass(frozen=True)
 class BatchRecipe:
-    """`effective_size`: pictures per optimizer step, all processes and accumulation together. `per_device_size`:
-    pictures one device takes at a time. The number of accumulated batches follows from the number of processes, so
-    the same recipe trains alike on 1 or 8 devices.
+    """How many photos make an optimizer step.
+
+    The number of accumulated batches follows from the number of processes, so the same recipe trains alike on 1 or 8
+    devices.
+
+    Attributes:
+        effective_size: Photos per optimizer step, all processes and accumulation together.
+        per_device_size: Photos that one device takes at a time.
     """
 
     effective_size: int
@@ -155,7 +181,7 @@ class BatchRecipe:
         """Batches each process adds up before an optimizer step.
 
         Raises:
-            RecipeError: the effective size is not a multiple of `per_device_size * num_processes`.
+            RecipeError: The effective size is not a multiple of `per_device_size * num_processes`.
         """
         at_once = self.per_device_size * num_processes
         if self.effective_size % at_once:
@@ -163,15 +189,19 @@ class BatchRecipe:
             raise RecipeError(
                 "batch: expected effective_size to be a multiple of per_device_size x processes, found "
                 f"{self.effective_size} and {self.per_device_size} x {num_processes} = {at_once}; change one of them, "
-                f"for example --effective-batch-size {fitting}"
+                f"for example --effective-batch-size {fitting}."
             )
         return self.effective_size // at_once
 
 
 @dataclass(frozen=True)
 class ParameterGroupRule:
-    """Parameters whose name the regular expression `match` is found in learn with `learning_rate * lr_multiplier` and
-    decay with `weight_decay * weight_decay_multiplier`. The first rule that matches decides.
+    """How some parameters learn. The first rule that matches a parameter decides.
+
+    Attributes:
+        match: Regular expression that is found in the names of the parameters (`re.search`).
+        lr_multiplier: They learn with `learning_rate * lr_multiplier`.
+        weight_decay_multiplier: They decay with `weight_decay * weight_decay_multiplier`.
     """
 
     match: str
@@ -179,10 +209,7 @@ class ParameterGroupRule:
     weight_decay_multiplier: float = 1.0
 
     def __post_init__(self) -> None:
-        try:
-            re.compile(self.match)
-        except re.error as error:
-            raise ValueError(f"match: expected a regular expression, found {self.match!r} ({error})") from error
+        _check_expression(self.match, "match")
         _check(self.lr_multiplier > 0, f"lr_multiplier: expected a positive number, found {self.lr_multiplier}")
         _check(
             self.weight_decay_multiplier >= 0,
@@ -194,9 +221,12 @@ class ParameterGroupRule:
 class LayerDecayRecipe:
     """Layer-wise learning-rate decay: the last layers learn fastest, each earlier one `rate` times the next.
 
-    The encoder's embeddings, and parameters whose name one of the regular expressions `as_embeddings` is found in,
-    learn with `rate ** (number of encoder layers + 1)`; layer i, counted from 0, has an exponent i + 1 lower; every
-    other parameter learns with the full rate.
+    The encoder's embeddings learn with `rate ** (number of encoder layers + 1)`; layer i, counted from 0, has an
+    exponent i + 1 lower; every other parameter learns with the full rate.
+
+    Attributes:
+        rate: Factor from a layer to the one before it, above 0 and at most 1.
+        as_embeddings: Regular expressions; parameters in whose names one is found learn like the embeddings.
     """
 
     rate: float
@@ -205,17 +235,28 @@ class LayerDecayRecipe:
     def __post_init__(self) -> None:
         _check(0 < self.rate <= 1, f"rate: expected a number above 0 and at most 1, found {self.rate}")
         for pattern in self.as_embeddings:
-            try:
-                re.compile(pattern)
-            except re.error as error:
-                raise ValueError(f"as_embeddings: expected a regular expression, found {pattern!r}") from error
+            _check_expression(pattern, "as_embeddings")
 
 
 @dataclass(frozen=True)
 class OptimizerRecipe:
-    """`betas` and `epsilon` are AdamW's, `momentum` and `nesterov` are SGD's. `max_gradient_norm`: clip the
-    total L2 norm. `decay_vectors`: whether weight decay acts on one-dimensional parameters (biases, factors of norms
-    and of layer scale). The multipliers of `layer_decay`, `decay_vectors` and `parameter_groups` are multiplied.
+    """The optimizer and its parameter groups.
+
+    The multipliers of `layer_decay`, `decay_vectors` and `parameter_groups` are multiplied.
+
+    Attributes:
+        name: `adamw` or `sgd`.
+        learning_rate: That of the schedule's beginning, before multipliers.
+        weight_decay: Before multipliers.
+        betas: AdamW's.
+        epsilon: AdamW's.
+        momentum: SGD's.
+        nesterov: SGD's.
+        max_gradient_norm: Clip the total L2 norm of the gradients; `None` for no clipping.
+        parameter_groups: Rules in order.
+        layer_decay: Layer-wise decay of the learning rate; none by default.
+        decay_vectors: Whether weight decay acts on one-dimensional parameters (biases, factors of norms and of layer
+            scale).
     """
 
     name: Literal["adamw", "sgd"]
@@ -244,7 +285,15 @@ class OptimizerRecipe:
 
 @dataclass(frozen=True)
 class ScheduleRecipe:
-    """Polynomial decay to `minimum_learning_rate` over `max_steps` optimizer steps, with linear warm-up."""
+    """Polynomial decay of the learning rate over the run, with linear warm-up.
+
+    Attributes:
+        max_steps: Optimizer steps of the whole run.
+        power: Exponent of the decay.
+        minimum_learning_rate: What all parameter groups end at.
+        warmup_steps: Optimizer steps of the warm-up.
+        warmup_ratio: Share of the learning rate that the warm-up begins with.
+    """
 
     max_steps: int
     power: float = 1.0
@@ -253,9 +302,14 @@ class ScheduleRecipe:
     warmup_ratio: float = 1e-6
 
     def __post_init__(self) -> None:
-        _check(self.max_steps > 0, f"max_steps: expected 1 or more, found {self.max_steps}")
+        _check(0 < self.max_steps <= LARGEST_STEP, f"max_steps: expected 1 to {LARGEST_STEP}, found {self.max_steps}")
         _check(self.power >= 0, f"power: expected 0 or more, found {self.power}")
         _check(self.warmup_steps >= 0, f"warmup_steps: expected 0 or more, found {self.warmup_steps}")
+        _check(
+            self.warmup_steps <= self.max_steps,
+            f"warmup_steps: expected at most max_steps, {self.max_steps}, found {self.warmup_steps}: the "
+            "learning rate would never be reached",
+        )
         _check(0 <= self.warmup_ratio <= 1, f"warmup_ratio: expected 0 to 1, found {self.warmup_ratio}")
         _check(
             self.minimum_learning_rate >= 0,
@@ -265,8 +319,14 @@ class ScheduleRecipe:
 
 @dataclass(frozen=True)
 class RuntimeRecipe:
-    """How the model runs. `mixed_precision`: null leaves it to the launcher (`accelerate launch --mixed_precision`).
-    `find_unused_parameters` is needed with several processes when a loss does not reach every parameter.
+    """How the model runs.
+
+    Attributes:
+        seed: Of all random numbers.
+        mixed_precision: `no`, `fp16` or `bf16`; `None` leaves it to the launcher
+            (`accelerate launch --mixed_precision`).
+        gradient_checkpointing: Compute activations again in the backward pass instead of keeping them.
+        find_unused_parameters: Needed with several processes when a loss does not reach every parameter.
     """
 
     seed: int = 0
@@ -274,11 +334,18 @@ class RuntimeRecipe:
     gradient_checkpointing: bool = False
     find_unused_parameters: bool = False
 
+    def __post_init__(self) -> None:
+        _check(0 <= self.seed <= _LARGEST_SEED, f"seed: expected 0 to {_LARGEST_SEED}, found {self.seed}")
+
 
 @dataclass(frozen=True)
 class EvaluationRecipe:
-    """Evaluate every `every_steps` steps (null: after the last only), `batch_size` pictures at a time per process.
-    `keep_best`: save the model with the best mIoU so far as `best_model`.
+    """When and how the model is evaluated during training.
+
+    Attributes:
+        every_steps: Evaluate every so many steps; `None`: after the last only.
+        batch_size: Photos at a time per process.
+        keep_best: Save the model with the best mIoU so far as `best_model`.
     """
 
     every_steps: int | None = None
@@ -295,7 +362,12 @@ class EvaluationRecipe:
 
 @dataclass(frozen=True)
 class CheckpointRecipe:
-    """Save everything a resumed run needs every `every_steps` steps (null: never); keep the `keep_last` newest."""
+    """When everything that a resumed run needs is saved.
+
+    Attributes:
+        every_steps: Save every so many steps; `None`: never.
+        keep_last: How many of the newest checkpoints are kept.
+    """
 
     every_steps: int | None = None
     keep_last: int = 2
@@ -310,7 +382,12 @@ class CheckpointRecipe:
 
 @dataclass(frozen=True)
 class LoggingRecipe:
-    """Log the loss parts and learning rates every `every_steps` steps, to a JSON-lines file and to TensorBoard."""
+    """How the loss parts and learning rates are logged.
+
+    Attributes:
+        every_steps: Log every so many steps, to a JSON-lines file.
+        tensorboard: Log to TensorBoard, too.
+    """
 
     every_steps: int = 50
     tensorboard: bool = True
@@ -319,12 +396,34 @@ class LoggingRecipe:
         _check(self.every_steps > 0, f"every_steps: expected 1 or more, found {self.every_steps}")
 
 
+# Facts that image processors share with the data and the model: image processor's field -> what decides it.
+_SHARED_FIELDS = {
+    "do_reduce_labels": "data.reduce_zero_label or the label set",
+    "ignore_index": "model.config.semantic_loss_ignore_index",
+}
+
+
 @dataclass(frozen=True)
 class Recipe:
-    """A whole training run. `image_processor`: fields of the model type's image processor."""
+    """A whole training run.
+
+    Attributes:
+        model: Which model, from which weights.
+        data: Photos, label maps, classes.
+        augmentation: Random changes of the training photos.
+        batch: Photos per step.
+        optimizer: Optimizer and parameter groups.
+        schedule: Steps and learning rate.
+        image_processor: Fields of the model type's image processor.
+        runtime: Seed and precision.
+        evaluation: When to evaluate.
+        checkpoint: When to save.
+        logging: When to log.
+    """
 
     model: ModelRecipe
     data: DataRecipe
+    augmentation: TrainingAugmentation
     batch: BatchRecipe
     optimizer: OptimizerRecipe
     schedule: ScheduleRecipe
@@ -335,39 +434,44 @@ class Recipe:
     logging: LoggingRecipe = field(default_factory=LoggingRecipe)
 
     def __post_init__(self) -> None:
-        _check(
-            "do_reduce_labels" not in self.image_processor,
-            "image_processor.do_reduce_labels: not a recipe field, data.reduce_zero_label or the label set decides it",
-        )
+        for name, decisive in _SHARED_FIELDS.items():
+            _check(
+                name not in self.image_processor,
+                f"image_processor.{name}: expected no such field, {decisive} decides it; found "
+                f"{self.image_processor.get(name)!r}",
+            )
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain nested mappings and lists, as written into the output folder."""
-        return _plain(dataclasses.asdict(self))
+        """Plain nested mappings and lists, as written into the output folder; `load_recipe` reads them again."""
+        return plain_values(self)
 
 
 def load_recipe(path: str | Path, overrides: Sequence[str] = (), fields: dict[str, Any] | None = None) -> Recipe:
-    """Read a recipe.
+    """Reads a recipe: its own values, over those of its `base`, over those of its `preset`.
 
     Args:
-        path: YAML file.
+        path: YAML file, or the name of a recipe that is shipped with the package.
         overrides: `section.field=value` texts, applied in order; values are YAML.
-        fields: dotted key -> value, applied before `overrides`.
+        fields: Dotted key -> value, applied before `overrides`.
 
     Raises:
-        RecipeError: an unknown or missing key, a wrong type or an impossible value; the message names the file (or
-            `--set`), the key, what was expected and what was found.
+        RecipeError: There is no such recipe, an unknown or missing key, a wrong type or an impossible value; the
+            message names the file (or `--set`), the key, what was expected and what was found.
     """
-    values = read_yaml(path)
+    path = find_recipe(path)
+    values = resolve_preset(read_based_yaml(path), source=str(path))
     for key, value in (fields or {}).items():
         set_field(values, key, value)
     for assignment in overrides:
         apply_override(values, assignment)
+    _refuse_old_place_of_augmentation(values, source=str(path))
     return build_dataclass(Recipe, values, source=str(path))
 
 
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
-    return value
+def _refuse_old_place_of_augmentation(values: Mapping[str, Any], source: str) -> None:
+    data = values.get("data")
+    if isinstance(data, Mapping) and "augmentation" in data:
+        raise RecipeError(
+            f"{source}: data.augmentation: expected it at the top of the recipe, as `augmentation:` beside `data:` "
+            "(--set augmentation.FIELD=VALUE), found it in `data`."
+        )

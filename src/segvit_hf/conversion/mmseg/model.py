@@ -8,6 +8,7 @@ from typing import Any
 
 from segvit_hf.conversion.errors import ConversionError
 from segvit_hf.conversion.original_fields import OriginalFields
+from segvit_hf.messages import listed, quoted
 
 _PLAIN_HEAD: dict[str, Any] = {
     "act_cfg": {"type": "ReLU"},
@@ -32,7 +33,7 @@ def model_fields(original: Mapping[str, Any], *segmentors: str) -> OriginalField
     if "model" not in original:
         raise ConversionError(
             "The original's configuration: expected a dictionary with the key 'model' (mmsegmentation's model dict), "
-            f"found the keys {sorted(original)}."
+            f"found the keys {listed(original)}."
         )
     model = OriginalFields(original["model"], "model")
     for name in ("segmentor", "type"):
@@ -129,8 +130,8 @@ def same_for_all(heads: Sequence[OriginalFields], name: str, values: Sequence[An
     for head, value in zip(heads, values, strict=True):
         if value != values[0]:
             raise ConversionError(
-                f"{head.where}.{name} = {value!r} is not supported: {heads[0].where} has {values[0]!r}, and all "
-                "auxiliary heads must be alike."
+                f"{head.where}.{name} = {quoted(value)} is not supported: {heads[0].where} has {quoted(values[0])}, "
+                "and all auxiliary heads must be alike."
             )
     return values[0] if values else default
 

@@ -4,13 +4,17 @@ Follows mmsegmentation 0.x's datasets/pipelines/ (loading.py, transforms.py, tes
 and ViT-Adapter add to it.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from segvit_hf.conversion.errors import ConversionError
-from segvit_hf.conversion.original_fields import OriginalFields
+from segvit_hf.conversion.labels import reduces_labels
+from segvit_hf.conversion.original_fields import LARGEST_SIZE, OriginalFields
+from segvit_hf.messages import quoted
 
 _PIXEL_MAXIMUM = 255
+_LARGEST_VALUE = 1e6
 # Steps that only move data around at test time.
 _NEUTRAL_STEPS = ("RandomFlip", "ImageToTensor", "DefaultFormatBundle", "Collect")
 
@@ -29,7 +33,7 @@ def original_processor_arguments(original: Mapping[str, Any], **without: Any) ->
     Raises:
         ConversionError: If a step or a setting of the pipeline is not supported, naming it.
     """
-    arguments: dict[str, Any] = {"do_reduce_labels": bool(original.get("reduce_zero_label", False))}
+    arguments: dict[str, Any] = {"do_reduce_labels": reduces_labels(original, default=False)}
     if original.get("test_pipeline"):
         arguments.update({**without, **image_processor_arguments(original["test_pipeline"])})
     return arguments
@@ -65,7 +69,7 @@ def image_processor_arguments(test_pipeline: Any) -> dict[str, Any]:
             found_augmentation = True
             arguments.update(_augmentation_arguments(step))
         elif kind not in _NEUTRAL_STEPS:
-            raise ConversionError(f"{step.where}: the step {kind!r} is not supported.")
+            raise ConversionError(f"{step.where}: the step {quoted(kind)} is not supported.")
     if not found_augmentation:
         raise ConversionError("test_pipeline: expected a step MultiScaleFlipAug that holds the others, found none.")
     return arguments
@@ -95,7 +99,7 @@ def _augmentation_arguments(step: OriginalFields) -> dict[str, Any]:
             arguments["image_std"] = _per_channel(transform, "std")
             transform.finish()
         elif kind not in _NEUTRAL_STEPS:
-            raise ConversionError(f"{transform.where}: the step {kind!r} is not supported.")
+            raise ConversionError(f"{transform.where}: the step {quoted(kind)} is not supported.")
     step.finish()
     return arguments
 
@@ -137,22 +141,36 @@ def _image_scale(step: OriginalFields) -> tuple[int, int]:
     value = step.use("img_scale")
     if isinstance(value, Sequence) and len(value) == 1 and isinstance(value[0], Sequence):
         value = value[0]
-    if not (isinstance(value, Sequence) and len(value) == 2 and all(isinstance(side, int) for side in value)):
-        raise ConversionError(f"{step.where}.img_scale: expected one pair of whole numbers, found {value!r}.")
+    if not (isinstance(value, Sequence) and len(value) == 2 and all(_is_side(side) for side in value)):
+        raise ConversionError(
+            f"{step.where}.img_scale: expected one pair of whole numbers from 1 to {LARGEST_SIZE}, found "
+            f"{quoted(value)}."
+        )
     return (value[0], value[1])
 
 
 def _per_channel(transform: OriginalFields, name: str) -> list[float]:
     values = transform.use(name)
-    if not (isinstance(values, Sequence) and len(values) == 3 and all(isinstance(v, (int, float)) for v in values)):
-        raise ConversionError(f"{transform.where}.{name}: expected three numbers, found {values!r}.")
+    # A standard deviation of 0 would make every pixel infinite.
+    lowest = math.ulp(0.0) if name == "std" else -math.inf
+    if not (isinstance(values, Sequence) and len(values) == 3 and all(_is_value(v, lowest) for v in values)):
+        expected = "three numbers" if name == "mean" else "three numbers above 0"
+        raise ConversionError(f"{transform.where}.{name}: expected {expected}, found {quoted(values)}.")
     # Rounded so that 123.675 reads 0.485; the difference is far below float32's resolution.
     return [round(value / _PIXEL_MAXIMUM, 12) for value in values]
 
 
+def _is_side(value: Any) -> bool:
+    return type(value) is int and 0 < value <= LARGEST_SIZE
+
+
+def _is_value(value: Any, lowest: float) -> bool:
+    return type(value) in (int, float) and lowest <= value < _LARGEST_VALUE and value > -_LARGEST_VALUE
+
+
 def _steps(values: Any, where: str) -> list[OriginalFields]:
     if not isinstance(values, Sequence) or isinstance(values, (str, bytes, Mapping)):
-        raise ConversionError(f"{where}: expected a list of steps, found {values!r}.")
+        raise ConversionError(f"{where}: expected a list of steps, found {quoted(values)}.")
     return [OriginalFields(step, f"{where}[{index}]") for index, step in enumerate(values)]
 
 

@@ -22,7 +22,7 @@ def mmseg_vit_configuration(backbone: OriginalFields) -> dict[str, Any]:
     """
     kind = backbone.require("type", "VisionTransformer", "vit_shrink")
     hidden_size = backbone.use_int("embed_dims", 768)
-    num_layers = backbone.use_int("num_layers", 12)
+    num_layers = backbone.use_layers("num_layers", 12)
     with_class_token = backbone.use_bool("with_cls_token", True)
     configuration = {
         "image_size": backbone.use_pair("img_size", 224),
@@ -31,11 +31,11 @@ def mmseg_vit_configuration(backbone: OriginalFields) -> dict[str, Any]:
         "hidden_size": hidden_size,
         "num_hidden_layers": num_layers,
         "num_attention_heads": backbone.use_int("num_heads", 12),
-        "intermediate_size": int(backbone.use_number("mlp_ratio", 4) * hidden_size),
+        "intermediate_size": int(backbone.use_ratio("mlp_ratio", 4) * hidden_size),
         "hidden_act": "gelu",
-        "hidden_dropout_prob": backbone.use_number("drop_rate", 0.0),
-        "attention_probs_dropout_prob": backbone.use_number("attn_drop_rate", 0.0),
-        "drop_path_rate": backbone.use_number("drop_path_rate", 0.0),
+        "hidden_dropout_prob": backbone.use_rate("drop_rate", 0.0),
+        "attention_probs_dropout_prob": backbone.use_rate("attn_drop_rate", 0.0),
+        "drop_path_rate": backbone.use_rate("drop_path_rate", 0.0),
         # mmsegmentation 0.x builds the attention without its drop path.
         "drop_path_on_attention": False,
         "layer_norm_eps": layer_norm_eps(backbone),
@@ -49,7 +49,7 @@ def mmseg_vit_configuration(backbone: OriginalFields) -> dict[str, Any]:
         ),
         "position_embedding_resize_by": "count",
         "encoder_out_indices": _out_indices(backbone, num_layers),
-        "shrink_index": backbone.use_int("shrink_idx", 8) if kind == "vit_shrink" else None,
+        "shrink_index": backbone.use_index("shrink_idx", 8) if kind == "vit_shrink" else None,
         # Without it torch's MultiheadAttention would lack the bias of its output projection too, which ours has.
         "qkv_bias": backbone.require("qkv_bias", True, default=True),
     }
@@ -69,14 +69,13 @@ def layer_norm_eps(fields: OriginalFields, name: str = "norm_cfg") -> float:
     norm = fields.section(name)
     norm.require("type", "LN")
     norm.ignore("requires_grad")
-    eps = norm.use_number("eps", _DEFAULT_LAYER_NORM_EPS)
+    eps = norm.use_epsilon("eps", _DEFAULT_LAYER_NORM_EPS)
     norm.finish()
     return eps
 
 
 def _out_indices(backbone: OriginalFields, num_layers: int) -> list[int]:
-    value = backbone.use("out_indices", -1)
-    indices = [value] if isinstance(value, int) else list(value)
+    indices = backbone.use_indices("out_indices", -1)
     return [index + num_layers if index < 0 else index for index in indices]
 
 

@@ -17,6 +17,7 @@ from segvit_hf.conversion.errors import ConversionError
 from segvit_hf.conversion.key_mapping import Rule, drop, match_keys
 from segvit_hf.conversion.pretrained_encoders.beit_bias_tables import fit_bias_tables
 from segvit_hf.conversion.reading.safe_loading import load_checkpoint_file
+from segvit_hf.conversion.values import read_values
 from segvit_hf.conversion.vit_names import BEIT_RULES, MMSEG_VIT_RULES, SCALED_VIT_RULES
 from segvit_hf.encoders.configuration_vit import ViTEncoderConfig
 from segvit_hf.encoders.vit import ViTEncoder
@@ -57,7 +58,7 @@ def load_pretrained_encoder(
 
     Raises:
         ConversionError: If the source cannot be read, or its weights are not those of such an encoder (the message
-            lists the keys, with expected and found shapes).
+            lists the keys, with expected and found shapes), or they are no finite floating-point numbers.
     """
     encoder = model if isinstance(model, ViTEncoder) else getattr(model, "encoder", None)
     if not isinstance(encoder, ViTEncoder):
@@ -85,9 +86,11 @@ def load_pretrained_encoder(
         del parameters["embeddings.patch_embeddings.weight"]
     expected = {name: tensor.shape for name, tensor in parameters.items() if _is_part_of_vit(name, weights)}
     match = match_keys(weights, expected, rules, model_name=f"ViT encoder ({described})")
+    # A model on the meta device only shows whether names and shapes fit.
+    sources = {name: key for name, key in match.sources.items() if not parameters[name].is_meta}
     with torch.no_grad():
-        for name, key in match.sources.items():
-            parameters[name].copy_(weights[key])
+        for name, value in read_values(weights, sources).items():
+            parameters[name].copy_(value)
     prefix = "" if encoder is model else "encoder."
     return {key: _line(prefix, value, notes.get(key, "")) for key, value in match.report.items()}
 
@@ -248,9 +251,11 @@ def _fit_position_embeddings(
     weights: Mapping[str, torch.Tensor], config: ViTEncoderConfig, align_corners: bool
 ) -> tuple[torch.Tensor, str]:
     embeddings = weights["pos_embed"].float()
+    if embeddings.ndim != 3:
+        raise ConversionError(f"pos_embed: expected three dimensions, found shape {list(embeddings.shape)}.")
     num_prefix_tokens = _num_prefix_tokens(weights)
     side = math.isqrt(embeddings.shape[1] - num_prefix_tokens)
-    if embeddings.ndim != 3 or side * side + num_prefix_tokens != embeddings.shape[1]:
+    if side * side + num_prefix_tokens != embeddings.shape[1]:
         raise ConversionError(
             f"pos_embed: expected embeddings of {num_prefix_tokens} token(s) and a square patch grid, found shape "
             f"{list(embeddings.shape)}."

@@ -7,6 +7,7 @@ from segvit_hf.conversion.errors import ConversionError
 from segvit_hf.conversion.reading.recognition import Naming
 from segvit_hf.conversion.segmenter.mmseg import read_mmseg_config, read_mmseg_image_processor
 from segvit_hf.conversion.segmenter.original import find_variant, read_variant_config, read_variant_image_processor
+from segvit_hf.messages import listed
 
 
 def naming_of(original: Mapping[str, Any]) -> Naming:
@@ -22,7 +23,7 @@ def naming_of(original: Mapping[str, Any]) -> Naming:
     raise ConversionError(
         "Segmenter's configuration: expected the content of its variant.yml (net_kwargs, dataset_kwargs, "
         "inference_kwargs) or a dictionary with the key 'model' (mmsegmentation's model dict), found the keys "
-        f"{sorted(original)}."
+        f"{listed(original)}."
     )
 
 

@@ -43,7 +43,7 @@ def read_mmseg_image_processor(original: Mapping[str, Any]) -> dict[str, Any]:
 def _decoder_fields(head: OriginalFields, encoder_width: int) -> tuple[dict[str, Any], int]:
     kind = head.require("type", "SegmenterMaskTransformerHead", "FCNHead")
     num_labels = head.use_int("num_classes")
-    fields = {"semantic_loss_ignore_index": head.use_int("ignore_index", 255)}
+    fields = {"semantic_loss_ignore_index": head.use_index("ignore_index", 255)}
     if kind == "FCNHead":
         fields |= _linear_fields(head, encoder_width, num_labels)
     else:
@@ -74,17 +74,17 @@ def _mask_transformer_fields(head: OriginalFields, num_labels: int) -> dict[str,
     head.require("num_fcs", 2, default=2)
     head.require("qkv_bias", True, default=True)
     head.ignore("channels", "dropout_ratio", "init_std")
-    width, dropout = head.use_int("embed_dims"), head.use_number("drop_rate", 0.0)
+    width, dropout = head.use_int("embed_dims"), head.use_rate("drop_rate", 0.0)
     # Ours has one dropout; mmsegmentation's head never sets the two apart.
     head.require("attn_drop_rate", dropout, default=0.0)
     return {
         "decoder_type": "mask_transformer",
         "decoder_hidden_size": width,
-        "decoder_num_layers": head.use_int("num_layers"),
+        "decoder_num_layers": head.use_layers("num_layers"),
         "decoder_num_attention_heads": head.use_int("num_heads"),
-        "decoder_intermediate_size": int(head.use_number("mlp_ratio", 4) * width),
+        "decoder_intermediate_size": int(head.use_ratio("mlp_ratio", 4) * width),
         "decoder_dropout": dropout,
-        "decoder_drop_path_rate": head.use_number("drop_path_rate", 0.1),
+        "decoder_drop_path_rate": head.use_rate("drop_path_rate", 0.1),
     }
 
 

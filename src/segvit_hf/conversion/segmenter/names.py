@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from segvit_hf import SegmenterConfig
-from segvit_hf.conversion.key_mapping import Rule, drop, rename, under
+from segvit_hf.conversion.key_mapping import Rule, drop, rename, size_along, under
 from segvit_hf.conversion.vit_names import MMSEG_LAYER_RULES, MMSEG_VIT_RULES, TIMM_LAYER_RULES, TIMM_VIT_RULES
 
 # By `SegmenterConfig.decoder_type`. mmsegmentation's mask transformer also has a `conv_seg`, which it does not use.
@@ -84,7 +84,7 @@ def count_classes(state_dict: Mapping[str, torch.Tensor]) -> int | None:
         ("decode_head.conv_seg.weight", 0),
     ):
         if key in state_dict:
-            return state_dict[key].shape[axis]
+            return size_along(state_dict[key], axis)
     return None
 
 

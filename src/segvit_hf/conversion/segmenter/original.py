@@ -7,10 +7,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from segvit_hf.conversion.labels import label_fields
+from segvit_hf.conversion.errors import ConversionError
+from segvit_hf.conversion.labels import label_fields, reduces_labels
 from segvit_hf.conversion.original_fields import OriginalFields
 from segvit_hf.conversion.reading.plain_yaml import read_plain_yaml
 from segvit_hf.data.label_sets import LabelSet, get_label_set
+from segvit_hf.messages import quoted
 
 VARIANT_FILE = "variant.yml"
 
@@ -32,10 +34,10 @@ _NORMALIZATIONS = {
 
 def read_variant_config(original: Mapping[str, Any]) -> dict[str, Any]:
     """Fields of `SegmenterConfig` for the content of `variant.yml`."""
-    _, net, inference = _sections(original)
+    data, net, inference = _sections(original)
     window = _sliding_window(inference)
     fields, num_labels = _model_fields(net)
-    labels = _label_set(original)
+    labels = _label_set(data)
     if labels is not None and labels.num_labels == num_labels:
         original = {"classes": labels.classes, "palette": labels.palette, **original}
     return {**fields, "sliding_window": window, **label_fields(original, num_labels)}
@@ -45,17 +47,18 @@ def read_variant_image_processor(original: Mapping[str, Any]) -> dict[str, Any]:
     """Arguments of `SegmenterImageProcessor` for the content of `variant.yml`."""
     data, _, inference = _sections(original)
     mean, std = _NORMALIZATIONS[data.require("normalization", *_NORMALIZATIONS)]
-    _, short_edge, ratio = _DATA_SETS.get(data.use("dataset", None), (None, None, _DEFAULT_RATIO))
-    short_edge = data.use_int("image_size") if short_edge is None else short_edge
-    labels = _label_set(original)
-    reduce_labels = original.get("reduce_zero_label", labels is not None and labels.reduce_zero_label)
+    _, short_edge, ratio = _DATA_SETS.get(_data_set(data), (None, None, _DEFAULT_RATIO))
+    # Known data sets have their own rule, but a size that makes no sense is an error in any file.
+    image_size = data.use_int("image_size", *(() if short_edge is None else (short_edge,)))
+    short_edge = short_edge or image_size
+    labels = _label_set(data)
     return {
         "image_mean": mean,
         "image_std": std,
         "size": {"shortest_edge": short_edge, "longest_edge": ratio * short_edge},
         # The model has the same rule; here it saves resizing the logits twice.
         "minimum_input_short_edge": _sliding_window(inference)["crop_size"][0],
-        "do_reduce_labels": bool(reduce_labels),
+        "do_reduce_labels": reduces_labels(original, default=labels is not None and labels.reduce_zero_label),
     }
 
 
@@ -76,14 +79,24 @@ def _sliding_window(inference: OriginalFields) -> dict[str, list[int]]:
     return {"crop_size": [crop, crop], "stride": [stride, stride]}
 
 
-def _label_set(original: Mapping[str, Any]) -> LabelSet | None:
+def _data_set(data: OriginalFields) -> str:
+    """The name that `variant.yml` has for the data set, `""` where it has none."""
+    name = data.use("dataset", None)
+    if name is None:
+        return ""
+    if not isinstance(name, str):
+        raise ConversionError(f"{data.where}.dataset: expected a name, found {quoted(name)}.")
+    return name
+
+
+def _label_set(data: OriginalFields) -> LabelSet | None:
     """Names and colors of the data set that `variant.yml` names."""
-    name = original["dataset_kwargs"].get("dataset")
+    name = _data_set(data)
     return get_label_set(_DATA_SETS[name][0]) if name in _DATA_SETS else None
 
 
 def _model_fields(net: OriginalFields) -> tuple[dict[str, Any], int]:
-    width, num_labels, dropout = net.use_int("d_model"), net.use_int("n_cls"), net.use_number("dropout", 0.1)
+    width, num_labels, dropout = net.use_int("d_model"), net.use_int("n_cls"), net.use_rate("dropout", 0.1)
     decoder = net.section("decoder")
     is_linear = "linear" in str(decoder.use("name"))
     decoder.require("n_cls", num_labels, default=num_labels)
@@ -91,20 +104,20 @@ def _model_fields(net: OriginalFields) -> tuple[dict[str, Any], int]:
         "image_size": net.use_pair("image_size"),
         "patch_size": net.use_int("patch_size"),
         "hidden_size": width,
-        "num_hidden_layers": net.use_int("n_layers"),
+        "num_hidden_layers": net.use_layers("n_layers"),
         "num_attention_heads": net.use_int("n_heads"),
         "intermediate_size": 4 * width,
         "hidden_dropout_prob": dropout,
         "attention_probs_dropout_prob": dropout,
-        "drop_path_rate": net.use_number("drop_path_rate", 0.0),
+        "drop_path_rate": net.use_rate("drop_path_rate", 0.0),
         "use_distillation_token": net.use_bool("distilled", False),
         "decoder_type": "linear" if is_linear else "mask_transformer",
     }
     if not is_linear:
         decoder.require("name", "mask_transformer")
-        fields["decoder_num_layers"] = decoder.use_int("n_layers")
-        fields["decoder_dropout"] = decoder.use_number("dropout")
-        fields["decoder_drop_path_rate"] = decoder.use_number("drop_path_rate")
+        fields["decoder_num_layers"] = decoder.use_layers("n_layers", minimum=0)
+        fields["decoder_dropout"] = decoder.use_rate("dropout")
+        fields["decoder_drop_path_rate"] = decoder.use_rate("drop_path_rate")
     decoder.finish()
     net.ignore("backbone", "normalization")
     net.finish()

@@ -64,10 +64,10 @@ def _decoder_fields(head: OriginalFields, encoder_width: int) -> tuple[dict[str,
     loss_weight = loss.use_number("loss_weight", 1.0)
     fields = {
         "decoder_hidden_size": head.use_int("embed_dims", 768),
-        "decoder_num_layers": head.use_int("num_layers", 3),
+        "decoder_num_layers": head.use_layers("num_layers", 3),
         "decoder_num_attention_heads": head.use_int("num_heads", 8),
         "decoder_dropout": _DECODER_DROPOUT,
-        "num_decoder_stages": head.use_int("use_stages", 3),
+        "num_decoder_stages": head.use_layers("use_stages", 3),
         "use_input_projection": head.use_bool("use_proj", True),
         "use_token_pyramid": is_shrunk,
         "mask_size": head.use_int("img_size"),
@@ -75,8 +75,8 @@ def _decoder_fields(head: OriginalFields, encoder_width: int) -> tuple[dict[str,
         "mask_loss_weight": loss.use_number("mask_weight", 20.0) * loss_weight,
         "dice_loss_weight": loss.use_number("dice_weight", 1.0) * loss_weight,
         "no_object_weight": _NO_OBJECT_WEIGHT,
-        "num_supervised_outputs": loss.use_int("dec_layers"),
-        "semantic_loss_ignore_index": head.use_int("ignore_index", 255),
+        "num_supervised_outputs": loss.use_layers("dec_layers", minimum=0),
+        "semantic_loss_ignore_index": head.use_index("ignore_index", 255),
     }
     loss.finish()
     if is_shrunk:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import torch
 
 from segvit_hf import SegVitConfig
-from segvit_hf.conversion.key_mapping import Rule, drop, rename, under
+from segvit_hf.conversion.key_mapping import Rule, drop, rename, size_along, under
 from segvit_hf.conversion.vit_names import MMSEG_VIT_RULES
 
 ATM, SHRUNK = "ATMHead", "TPNATMHead (Shrunk)"
@@ -95,7 +95,7 @@ def count_classes(state_dict: Mapping[str, torch.Tensor]) -> int | None:
     # In a Shrunk checkpoint `decode_head.q` holds token queries.
     is_shrunk = any(key.startswith("decode_head.atm.") for key in state_dict)
     queries = state_dict.get(_QUERIES[SHRUNK if is_shrunk else ATM])
-    return None if queries is None else queries.shape[0]
+    return None if queries is None else size_along(queries, 0)
 
 
 __all__ = ["HEADS", "count_classes", "head_of", "segvit_rules"]

@@ -10,6 +10,7 @@ from segvit_hf.conversion.mmseg.test_pipeline import image_processor_arguments, 
 from segvit_hf.conversion.reading.recognition import Naming
 from segvit_hf.conversion.setr.mmseg import MMSEG_HEAD_TYPES, read_mmseg_model
 from segvit_hf.conversion.setr.original import read_original_model
+from segvit_hf.messages import listed
 
 
 def naming_of(original: Mapping[str, Any]) -> Naming:
@@ -23,7 +24,7 @@ def naming_of(original: Mapping[str, Any]) -> Naming:
     if not isinstance(head, Mapping):
         raise ConversionError(
             "SETR's configuration: expected a dictionary with the key 'model', mmsegmentation's model dict with a "
-            f"decode_head; found the keys {sorted(original)}."
+            f"decode_head; found the keys {listed(original)}."
         )
     return "mmseg" if head.get("type") in MMSEG_HEAD_TYPES else "original"
 

@@ -17,7 +17,7 @@ def loss_fields(decode_head: OriginalFields, auxiliary_heads: Sequence[OriginalF
         ConversionError: If the heads differ, or a loss is not supported.
     """
     num_labels = decode_head.use_int("num_classes")
-    ignore_index = decode_head.use_int("ignore_index", 255)
+    ignore_index = decode_head.use_index("ignore_index", 255)
     for head in auxiliary_heads:
         head.require("num_classes", num_labels)
         head.require("ignore_index", ignore_index, default=255)

@@ -31,7 +31,7 @@ def read_mmseg_model(model: OriginalFields) -> dict[str, Any]:
     decode_head, auxiliary_heads = model.section("decode_head"), model.sections("auxiliary_head")
     heads = (decode_head, *auxiliary_heads)
     fields |= loss_fields(decode_head, auxiliary_heads)
-    dropouts = [head.use_number("dropout_ratio", _DROPOUT) for head in heads]
+    dropouts = [head.use_rate("dropout_ratio", _DROPOUT) for head in heads]
     fields["classifier_dropout"] = same_for_all(heads, "dropout_ratio", dropouts, _DROPOUT)
     if decode_head.require("type", *MMSEG_HEAD_TYPES) == "SETRMLAHead":
         fields.update(_mla_fields(model, decode_head, auxiliary_heads, fields))
@@ -55,8 +55,8 @@ def _up_head_fields(
         require_plain_head(head, fields["num_labels"])
         require_batch_norm(head)
         _require_layer_norm(head, fields["layer_norm_eps"])
-        shapes.append((head.use_int("num_convs", 1), head.use_int("up_scale", 4), head.use_int("kernel_size", 3)))
-        indices.append(head.use_int("in_index", -1) % num_feature_maps)
+        shapes.append((head.use_layers("num_convs", 1), head.use_int("up_scale", 4), head.use_int("kernel_size", 3)))
+        indices.append(head.use_index("in_index", -1) % num_feature_maps)
     if indices[0] != num_feature_maps - 1:
         raise ConversionError(
             f"{decode_head.where}.in_index = {indices[0]} is not supported: expected the deepest of the "
@@ -110,7 +110,7 @@ def _mla_fields(
         require_plain_head(head, fields["num_labels"])
         # Of convolutions that are not there.
         head.ignore("norm_cfg", "kernel_size", "dilation")
-        in_indices.append(head.use_int("in_index", -1) % num_levels)
+        in_indices.append(head.use_index("in_index", -1) % num_levels)
     return {
         "decoder_type": "mla",
         "decoder_hidden_size": width,

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 import torch
 
-from segvit_hf.conversion.key_mapping import Rule, drop, rename, under
+from segvit_hf.conversion.key_mapping import Rule, drop, rename, size_along, under
 from segvit_hf.conversion.vit_names import MMSEG_VIT_RULES, TIMM_VIT_RULES
 from segvit_hf.models.setr.configuration_setr import SetrConfig
 
@@ -99,7 +99,7 @@ def head_of(config: SetrConfig) -> str:
 def count_classes(state_dict: Mapping[str, torch.Tensor]) -> int | None:
     """Number of classes of a SETR checkpoint of either naming; `None` if it has no classifier."""
     classifier = state_dict.get(_CLASSIFIER)
-    return None if classifier is None else classifier.shape[0]
+    return None if classifier is None else size_along(classifier, 0)
 
 
 __all__ = ["HEADS", "count_classes", "head_of", "mmseg_rules", "original_rules"]

@@ -36,7 +36,7 @@ def read_original_model(model: OriginalFields) -> dict[str, Any]:
         require_batch_norm(backbone)
         fields["drop_prefix_tokens"] = True
         fields["decoder_hidden_size"] = backbone.use_int("mla_channels", 256)
-        fields["encoder_out_indices"] = list(backbone.use("mla_index", (5, 11, 17, 23)))
+        fields["encoder_out_indices"] = backbone.use_indices("mla_index", (5, 11, 17, 23))
     else:
         backbone.ignore("norm_cfg")
     backbone.finish()
@@ -66,13 +66,13 @@ def _encoder_fields(backbone: OriginalFields) -> dict[str, Any]:
         "patch_size": backbone.use_int("patch_size", 16),
         "num_channels": backbone.use_int("in_chans", 3),
         "hidden_size": hidden_size,
-        "num_hidden_layers": backbone.use_int("depth", 24),
+        "num_hidden_layers": backbone.use_layers("depth", 24),
         "num_attention_heads": backbone.use_int("num_heads", 16),
-        "intermediate_size": int(backbone.use_number("mlp_ratio", 4.0) * hidden_size),
+        "intermediate_size": int(backbone.use_ratio("mlp_ratio", 4.0) * hidden_size),
         "hidden_act": "gelu",
-        "hidden_dropout_prob": backbone.use_number("drop_rate", 0.1),
-        "attention_probs_dropout_prob": backbone.use_number("attn_drop_rate", 0.0),
-        "drop_path_rate": backbone.use_number("drop_path_rate", 0.0),
+        "hidden_dropout_prob": backbone.use_rate("drop_rate", 0.1),
+        "attention_probs_dropout_prob": backbone.use_rate("attn_drop_rate", 0.0),
+        "drop_path_rate": backbone.use_rate("drop_path_rate", 0.0),
         "drop_path_on_attention": True,
         "layer_norm_eps": _LAYER_NORM_EPS,
         "qkv_bias": backbone.use_bool("qkv_bias", True),
@@ -105,7 +105,7 @@ def _up_head_fields(
         head.require("upsampling_method", "bilinear", default="bilinear")
         head.ignore("in_channels")
         require_batch_norm(head)
-        steps = (head.use_int("num_conv", 1), head.use_int("num_upsampe_layer", 1))
+        steps = (head.use_layers("num_conv", 1), head.use_int("num_upsampe_layer", 1))
         if steps not in _UP_HEADS:
             raise ConversionError(
                 f"{head.where}: (num_conv, num_upsampe_layer) = {steps} is not supported: expected one of "
@@ -114,7 +114,7 @@ def _up_head_fields(
         # Four convolutions are always 3x3.
         is_3x3 = head.use_bool("conv3x3_conv1x1", True) or steps[0] == 4
         shapes.append((*_UP_HEADS[steps], 3 if is_3x3 else 1))
-        layers.append(head.use_int("in_index", -1) % fields["num_hidden_layers"])
+        layers.append(head.use_index("in_index", -1) % fields["num_hidden_layers"])
     if layers[0] != max(layers):
         raise ConversionError(
             f"{decode_head.where}.in_index = {layers[0]} is not supported: an auxiliary head reads a deeper layer "
@@ -157,7 +157,7 @@ def _mla_fields(
         # With 1024 channels the original builds two convolutions, which no map of this encoder fits.
         head.require("in_channels", 256)
         head.ignore("norm_cfg")
-        in_indices.append(head.use_int("in_index", -1) % len(fields["encoder_out_indices"]))
+        in_indices.append(head.use_index("in_index", -1) % len(fields["encoder_out_indices"]))
     return {
         "decoder_type": "mla",
         "mla_head_hidden_size": decode_head.use_int("mlahead_channels", 128),

@@ -7,7 +7,8 @@ https://github.com/czczup/ViT-Adapter.
 from typing import Any
 
 from segvit_hf.conversion.errors import ConversionError
-from segvit_hf.conversion.original_fields import OriginalFields
+from segvit_hf.conversion.original_fields import MOST_LAYERS, OriginalFields
+from segvit_hf.messages import quoted
 
 # Fixed in the code of the original.
 _LAYER_NORM_EPS = 1e-6
@@ -22,25 +23,25 @@ def read_encoder(backbone: OriginalFields) -> dict[str, Any]:
     """
     is_beit = backbone.require("type", "ViTAdapter", "BEiTAdapter") == "BEiTAdapter"
     hidden_size = backbone.use_int("embed_dim", 768)
-    num_layers = backbone.use_int("depth", 12)
+    num_layers = backbone.use_layers("depth", 12)
     fields = {
         "patch_size": backbone.require("patch_size", 16, default=16),
         "num_channels": backbone.use_int("in_chans", 3),
         "hidden_size": hidden_size,
         "num_hidden_layers": num_layers,
         "num_attention_heads": backbone.use_int("num_heads", 12),
-        "intermediate_size": int(backbone.use_number("mlp_ratio", 4) * hidden_size),
+        "intermediate_size": int(backbone.use_ratio("mlp_ratio", 4) * hidden_size),
         "hidden_act": "gelu",
-        "hidden_dropout_prob": backbone.use_number("drop_rate", 0.0),
-        "attention_probs_dropout_prob": backbone.use_number("attn_drop_rate", 0.0),
-        "drop_path_rate": backbone.use_number("drop_path_rate", 0.0),
+        "hidden_dropout_prob": backbone.use_rate("drop_rate", 0.0),
+        "attention_probs_dropout_prob": backbone.use_rate("attn_drop_rate", 0.0),
+        "drop_path_rate": backbone.use_rate("drop_path_rate", 0.0),
         "layer_norm_eps": _LAYER_NORM_EPS,
         "qkv_bias": backbone.use_bool("qkv_bias", not is_beit),
         "spatial_prior_hidden_size": backbone.use_int("conv_inplane", 64),
-        "adapter_num_points": backbone.use_int("n_points", 4),
+        "adapter_num_points": backbone.use_layers("n_points", 4),
         "adapter_num_attention_heads": backbone.use_int("deform_num_heads", 6),
-        "adapter_value_ratio": backbone.use_number("deform_ratio", 1.0),
-        "adapter_mlp_ratio": backbone.use_number("cffn_ratio", 0.25),
+        "adapter_value_ratio": backbone.use_ratio("deform_ratio", 1.0),
+        "adapter_mlp_ratio": backbone.use_ratio("cffn_ratio", 0.25),
         "injector_init_value": backbone.use_number("init_values", 0.0),
         "num_extra_extractors": _NUM_EXTRA_EXTRACTORS,
         "add_vit_features": backbone.use_bool("add_vit_feature", True),
@@ -88,14 +89,26 @@ def _beit_fields(backbone: OriginalFields) -> dict[str, Any]:
 
 
 def _interaction_ends(backbone: OriginalFields, num_layers: int) -> list[int]:
-    groups = [list(group) for group in backbone.use("interaction_indexes")]
+    groups = backbone.use("interaction_indexes")
+    if not _is_list_of_groups(groups):
+        raise ConversionError(
+            f"{backbone.where}.interaction_indexes: expected a list of groups of layers, found {quoted(groups)}."
+        )
     layers = [layer for group in groups for layer in range(group[0], group[-1] + 1)]
     if layers != list(range(num_layers)):
         raise ConversionError(
-            f"{backbone.where}.interaction_indexes = {groups}: expected groups [first, last] that hold every one of "
-            f"the {num_layers} layers once, in order."
+            f"{backbone.where}.interaction_indexes = {quoted(groups)}: expected groups [first, last] that hold every "
+            f"one of the {num_layers} layers once, in order."
         )
     return [group[-1] for group in groups]
+
+
+def _is_list_of_groups(value: Any) -> bool:
+    return isinstance(value, (list, tuple)) and 0 < len(value) < MOST_LAYERS and all(map(_is_group, value))
+
+
+def _is_group(value: Any) -> bool:
+    return isinstance(value, (list, tuple)) and bool(value) and all(type(i) is int and i < MOST_LAYERS for i in value)
 
 
 __all__ = ["read_encoder"]

@@ -4,19 +4,21 @@ Follows segmentation/mmseg_custom/models/decode_heads/mask2former_head.py and pl
 https://github.com/czczup/ViT-Adapter.
 """
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
 from segvit_hf.conversion.errors import ConversionError
 from segvit_hf.conversion.original_fields import OriginalFields
 from segvit_hf.encoders.configuration_vit_adapter import NUM_FEATURE_MAPS
+from segvit_hf.messages import quoted
 
 _ALL_MAPS = list(range(NUM_FEATURE_MAPS))
 
 
 def read_mask2former(head: OriginalFields, encoder_width: int) -> tuple[dict[str, Any], int]:
     """Fields of `VitAdapterConfig` for a `decode_head`, and the number of classes."""
-    num_labels = head.use_int("num_things_classes", 80) + head.use_int("num_stuff_classes", 53)
+    num_labels = head.use_int("num_things_classes", 80, minimum=0) + head.use_int("num_stuff_classes", 53, minimum=0)
     width = head.use_int("feat_channels")
     head.require("in_channels", [encoder_width] * NUM_FEATURE_MAPS)
     head.require("in_index", _ALL_MAPS, default=_ALL_MAPS)
@@ -26,10 +28,10 @@ def read_mask2former(head: OriginalFields, encoder_width: int) -> tuple[dict[str
     _require_positions(head, width)
     classes = head.section("loss_cls")
     weights = classes.use("class_weight")
-    if not isinstance(weights, (list, tuple)) or list(weights[:-1]) != [1.0] * num_labels:
+    if not _is_plain_weighting(weights, num_labels):
         raise ConversionError(
             f"{classes.where}.class_weight: expected 1.0 for each of the {num_labels} classes and a weight for no "
-            f"object, found {weights!r}."
+            f"object, found {quoted(weights)}."
         )
     fields = {
         "decoder_type": "mask2former",
@@ -44,13 +46,19 @@ def read_mask2former(head: OriginalFields, encoder_width: int) -> tuple[dict[str
             {"use_sigmoid": True, "activate": True, "naive_dice": True, "eps": 1.0},
         ),
         "no_object_weight": float(weights[-1]),
-        "semantic_loss_ignore_index": head.use_int("ignore_index", 255),
+        "semantic_loss_ignore_index": head.use_index("ignore_index", 255),
         **_pixel_decoder_fields(head.section("pixel_decoder"), width),
         **_transformer_decoder_fields(head.section("transformer_decoder"), width),
     }
     head.ignore("init_cfg")
     head.finish()
     return fields, num_labels
+
+
+def _is_plain_weighting(weights: Any, num_labels: int) -> bool:
+    if not isinstance(weights, (list, tuple)) or list(weights[:-1]) != [1.0] * num_labels:
+        return False
+    return type(weights[-1]) in (int, float) and 0 <= weights[-1] < math.inf
 
 
 def _loss_weight(loss: OriginalFields, kind: str, fixed: Mapping[str, Any]) -> float:
@@ -104,7 +112,7 @@ def _pixel_decoder_fields(decoder: OriginalFields, width: int) -> dict[str, Any]
     attention.require("dropout", 0.0)
     attention.ignore("im2col_step", "batch_first", "norm_cfg", "init_cfg")
     fields = {
-        "pixel_decoder_num_layers": encoder.use_int("num_layers"),
+        "pixel_decoder_num_layers": encoder.use_layers("num_layers"),
         "pixel_decoder_num_attention_heads": attention.use_int("num_heads"),
         "pixel_decoder_num_points": attention.use_int("num_points"),
         "pixel_decoder_intermediate_size": _require_feed_forward(layers, width),
@@ -131,7 +139,7 @@ def _transformer_decoder_fields(decoder: OriginalFields, width: int) -> dict[str
     intermediate_size = _require_feed_forward(layers, width)
     layers.require("feedforward_channels", intermediate_size)
     fields = {
-        "decoder_num_layers": decoder.use_int("num_layers"),
+        "decoder_num_layers": decoder.use_layers("num_layers"),
         "decoder_num_attention_heads": attention.use_int("num_heads"),
         "decoder_intermediate_size": intermediate_size,
     }

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 
 import torch
 
-from segvit_hf.conversion.key_mapping import Rule, drop, rename, under
+from segvit_hf.conversion.key_mapping import Rule, drop, rename, size_along, under
 from segvit_hf.conversion.vit_names import BEIT_RULES, SCALED_VIT_RULES
 from segvit_hf.models.vit_adapter.configuration_vit_adapter import VitAdapterConfig
 
@@ -141,9 +141,10 @@ def head_of(config: VitAdapterConfig) -> str:
 def count_classes(state_dict: Mapping[str, torch.Tensor]) -> int | None:
     """Number of classes of a ViT-Adapter checkpoint, read from its classifier; `None` if it has none."""
     if _MASK2FORMER_CLASSIFIER in state_dict:
-        return state_dict[_MASK2FORMER_CLASSIFIER].shape[0] - 1  # the last row is "no object"
+        rows = size_along(state_dict[_MASK2FORMER_CLASSIFIER], 0)
+        return None if rows is None else rows - 1  # the last row is "no object"
     classifier = state_dict.get(_UPERNET_CLASSIFIER)
-    return None if classifier is None else classifier.shape[0]
+    return None if classifier is None else size_along(classifier, 0)
 
 
 __all__ = ["HEADS", "count_classes", "head_of", "vit_adapter_rules", "vit_adapter_transforms"]

@@ -28,9 +28,9 @@ def read_upernet(head: OriginalFields, encoder_width: int) -> tuple[dict[str, An
     fields = {
         "decoder_type": "upernet",
         "decoder_hidden_size": head.use_int("channels"),
-        "decoder_dropout": head.use_number("dropout_ratio", 0.1),
-        "pool_scales": list(head.use("pool_scales", [1, 2, 3, 6])),
-        "semantic_loss_ignore_index": head.use_int("ignore_index", 255),
+        "decoder_dropout": head.use_rate("dropout_ratio", 0.1),
+        "pool_scales": head.use_indices("pool_scales", [1, 2, 3, 6]),
+        "semantic_loss_ignore_index": head.use_index("ignore_index", 255),
     }
     head.finish()
     return fields, num_labels
@@ -53,8 +53,8 @@ def read_auxiliary_head(model: OriginalFields, encoder_width: int, num_labels: i
     fields = {
         "use_auxiliary_head": True,
         "auxiliary_hidden_size": head.use_int("channels"),
-        "auxiliary_num_convolutions": head.use_int("num_convs", 2),
-        "auxiliary_map_index": head.use_int("in_index", -1) % NUM_FEATURE_MAPS,
+        "auxiliary_num_convolutions": head.use_layers("num_convs", 2, minimum=0),
+        "auxiliary_map_index": head.use_index("in_index", -1) % NUM_FEATURE_MAPS,
         "auxiliary_loss_weight": cross_entropy_weight(head),
     }
     head.finish()

@@ -1,1 +1,1 @@
-"""Pictures and label maps on their way to a training step."""
+"""Photos and label maps on their way to a training step."""

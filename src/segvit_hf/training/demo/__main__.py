@@ -1,7 +1,7 @@
-"""`python -m segvit_hf.training.demo`: generate scenes, fine-tune on them, reload the model, segment held-out scenes,
-draw them.
+"""The demonstration, `python -m segvit_hf.training.demo`.
 
-Ends with status 1 if the mIoU on held-out scenes is below 0.8.
+Generates scenes, fine-tunes a model on them, reloads it, segments held-out scenes and draws them. Ends with status 1
+if the mIoU on held-out scenes is below 0.8.
 """
 
 import argparse
@@ -12,7 +12,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
@@ -28,10 +27,11 @@ from segvit_hf.training.demo.scenes import CLASS_NAMES, PALETTE, write_scenes
 
 TRAINING_SCENES, HELD_OUT_SCENES, SHOWN_SCENES = 240, 40, 4
 REQUIRED_MEAN_IOU = 0.8
+RECIPE = "segvit-tiny-folders"
 
 
 def make_data(folder: Path) -> dict[str, Path]:
-    """Write training scenes, held-out scenes and the class list; returns them by the flag that names them."""
+    """Writes training scenes, held-out scenes and the class list; returns them by the flag that names them."""
     train_images, train_annotations = write_scenes(folder / "train", seed=1, count=TRAINING_SCENES)
     val_images, val_annotations = write_scenes(folder / "val", seed=2, count=HELD_OUT_SCENES)
     lines = [f"{name} {' '.join(map(str, color))}" for name, color in zip(CLASS_NAMES, PALETTE, strict=True)]
@@ -46,13 +46,12 @@ def make_data(folder: Path) -> dict[str, Path]:
 
 
 def finetune(data: dict[str, Path], output: Path, overrides: Sequence[str]) -> None:
-    """Run `segvit-hf train`.
+    """Runs `segvit-hf train`.
 
     Raises:
-        subprocess.CalledProcessError: it failed.
+        subprocess.CalledProcessError: It failed.
     """
-    recipe = files("segvit_hf.training.recipes") / "segvit-tiny-folders.yaml"
-    command = [sys.executable, "-m", "segvit_hf.training", "--config", str(recipe), "--output", str(output)]
+    command = [sys.executable, "-m", "segvit_hf.training", "--config", RECIPE, "--output", str(output)]
     command += [argument for flag, path in data.items() for argument in (flag, str(path))]
     command += [argument for override in overrides for argument in ("--set", override)]
     print("$", " ".join(command), flush=True)
@@ -61,24 +60,24 @@ def finetune(data: dict[str, Path], output: Path, overrides: Sequence[str]) -> N
     subprocess.run(command, check=True, env=environment)
 
 
-def segment_held_out(model_folder: Path, pictures: SegmentationFolders) -> tuple[ConfusionMatrix, list[PictureRow]]:
-    """Reload the model through the Auto classes and segment every held-out scene with transformers' pipeline."""
+def segment_held_out(model_folder: Path, photos: SegmentationFolders) -> tuple[ConfusionMatrix, list[PictureRow]]:
+    """Reloads the model through the Auto classes and segments every held-out scene with transformers' pipeline."""
     model = AutoModelForSemanticSegmentation.from_pretrained(model_folder)
     image_processor = AutoImageProcessor.from_pretrained(model_folder)
     segmenter = pipeline("image-segmentation", model=model, image_processor=image_processor)
     confusion = ConfusionMatrix(len(CLASS_NAMES))
     rows = []
-    for picture in pictures:
-        prediction = np.full(picture["segmentation_map"].shape, 255, dtype=np.int64)
-        for segment in segmenter(Image.fromarray(picture["image"])):
+    for photo in photos:
+        prediction = np.full(photo["segmentation_map"].shape, 255, dtype=np.int64)
+        for segment in segmenter(Image.fromarray(photo["image"])):
             prediction[np.asarray(segment["mask"]) > 0] = model.config.label2id[segment["label"]]
-        confusion.update(prediction, picture["segmentation_map"])
-        rows.append(PictureRow(picture["image"], prediction, picture["segmentation_map"]))
+        confusion.update(prediction, photo["segmentation_map"])
+        rows.append(PictureRow(photo["image"], prediction, photo["segmentation_map"]))
     return confusion, rows
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the demonstration; returns the exit status."""
+    """Runs the demonstration; returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m segvit_hf.training.demo", description=__doc__)
     parser.add_argument("--output", type=Path, default=Path("outputs/demo"), help="folder (its contents are replaced)")
     parser.add_argument("--set", action="append", default=[], dest="overrides", metavar="SECTION.FIELD=VALUE")

@@ -16,7 +16,13 @@ _ENLARGE, _MARGIN, _TITLE_HEIGHT = 3, 12, 30
 
 @dataclass(frozen=True)
 class PictureRow:
-    """`image` uint8 (height, width, 3); `prediction` and `truth` class ids (height, width)."""
+    """What one row shows.
+
+    Attributes:
+        image: uint8 array (height, width, 3), RGB.
+        prediction: Class ids, integer array (height, width).
+        truth: The same.
+    """
 
     image: np.ndarray
     prediction: np.ndarray
@@ -24,7 +30,7 @@ class PictureRow:
 
 
 def draw_rows(rows: Sequence[PictureRow], path: Path) -> Path:
-    """Draw one row per scene, enlarged, into a PNG file; returns its path."""
+    """Draws one row per scene, enlarged, into a PNG file; returns its path."""
     cells = [[_photo(row), _labeled(row, row.prediction), _labeled(row, row.truth)] for row in rows]
     widths = [max(line[column].width for line in cells) for column in range(len(TITLES))]
     heights = [max(cell.height for cell in line) for line in cells]

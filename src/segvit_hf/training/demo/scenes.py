@@ -17,7 +17,12 @@ PALETTE = ((135, 190, 235), (120, 180, 80), (170, 85, 60), (30, 95, 45), (40, 90
 
 @dataclass(frozen=True)
 class Scene:
-    """`image` uint8 (height, width, 3) RGB; `segmentation_map` uint8 (height, width), ids of `CLASS_NAMES`."""
+    """A picture and what is to be seen on it.
+
+    Attributes:
+        image: uint8 array (height, width, 3), RGB.
+        segmentation_map: uint8 array (height, width), ids of `CLASS_NAMES`.
+    """
 
     image: np.ndarray
     segmentation_map: np.ndarray
@@ -29,7 +34,7 @@ def make_scene(random: np.random.Generator, height: int = 128, width: int = 160)
 
 
 def write_scenes(folder: Path, seed: int, count: int) -> tuple[Path, Path]:
-    """Write `count` scenes of slightly different sizes as PNG files.
+    """Writes `count` scenes of slightly different sizes as PNG files.
 
     Returns:
         The folders of the images and of the annotations.

@@ -30,6 +30,7 @@ def share_running_statistics(model: PreTrainedModel, accelerator: Accelerator) -
 
     Args:
         model: Unwrapped.
+        accelerator: That of this process.
     """
     if accelerator.num_processes == 1:
         return

@@ -14,24 +14,25 @@ _EMBEDDINGS = re.compile(r"^encoder\.embeddings\.")
 
 
 def layer_decay_multipliers(names: Iterable[str], recipe: LayerDecayRecipe) -> dict[str, float]:
-    """`name -> lr_multiplier`.
+    """The factor on every parameter's learning rate, `name -> lr_multiplier`.
 
     Args:
         names: Of all parameters of a model; the encoder's layers are counted from them.
+        recipe: The rate, and which names count as embeddings.
 
     Raises:
-        ValueError: there are no `encoder.layers`, or an expression of `as_embeddings` finds no parameter.
+        ValueError: There are no `encoder.layers`, or an expression of `as_embeddings` finds no parameter.
     """
     names = list(names)
     layers = {name: int(match[1]) for name in names if (match := _LAYER.search(name))}
     if not layers:
         raise ValueError(
             "optimizer.layer_decay: expected parameters named encoder.layers.<number>..., found "
-            f"{len(names)} names such as {names[0] if names else '(none)'!r}"
+            f"{len(names)} names such as {names[0] if names else '(none)'!r}."
         )
     unused = [pattern for pattern in recipe.as_embeddings if not any(re.search(pattern, name) for name in names)]
     if unused:
-        raise ValueError(f"optimizer.layer_decay: as_embeddings: {unused[0]!r} finds no parameter of the model")
+        raise ValueError(f"optimizer.layer_decay: as_embeddings: {unused[0]!r} finds no parameter of the model.")
     first = [_EMBEDDINGS, *(re.compile(pattern) for pattern in recipe.as_embeddings)]
     full = max(layers.values()) + 2
 

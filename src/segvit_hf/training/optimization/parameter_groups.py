@@ -1,9 +1,9 @@
-"""Optimizer parameter groups from an ordered list of rules on parameter names; the first rule that matches decides.
-Layer-wise learning-rate decay comes on top.
+"""Optimizer parameter groups from rules on parameter names, and layer-wise learning-rate decay on top of them.
 
-The recipes use this to repeat the originals' groups exactly. mmcv tries its `custom_keys` longest first (equal
-lengths in alphabetical order), which for SegViT makes `head` win over `norm` and `norm` over `ln`: the whole
-decode head, its layer norms included, learns ten times faster and decays.
+Rules have an order; the first one that matches a name decides. The recipes use this to repeat the originals' groups
+exactly. mmcv tries its `custom_keys` longest first (equal lengths in alphabetical order), which for SegViT makes
+`head` win over `norm` and `norm` over `ln`: the whole decode head, its layer norms included, learns ten times faster
+and decays.
 """
 
 import re
@@ -18,11 +18,14 @@ from segvit_hf.training.recipe_parsing import RecipeError
 
 
 def parameter_multipliers(names: Iterable[str], rules: Sequence[ParameterGroupRule]) -> dict[str, tuple[float, float]]:
-    """`name -> (lr_multiplier, weight_decay_multiplier)`; (1, 1) where no rule matches. Rules are searched for
-    (`re.search`) in the name, in order.
+    """`name -> (lr_multiplier, weight_decay_multiplier)`; (1, 1) where no rule matches.
+
+    Args:
+        names: Of the parameters.
+        rules: Searched for (`re.search`) in each name, in order.
 
     Raises:
-        RecipeError: a rule decides no parameter at all (a misspelt name would otherwise pass unnoticed).
+        RecipeError: A rule decides no parameter at all (a misspelt name would otherwise pass unnoticed).
     """
     patterns = [re.compile(rule.match) for rule in rules]
     used = [False] * len(patterns)
@@ -38,7 +41,7 @@ def parameter_multipliers(names: Iterable[str], rules: Sequence[ParameterGroupRu
         if not was_used:
             raise RecipeError(
                 f"optimizer.parameter_groups: the rule {rule.match!r} decides no parameter of the model: expected one "
-                f"of {len(multipliers)} names such as {next(iter(multipliers), '(none)')!r} to match it first"
+                f"of {len(multipliers)} names such as {next(iter(multipliers), '(none)')!r} to match it first."
             )
     return multipliers
 
@@ -59,8 +62,12 @@ def optimizer_multipliers(
 
 
 def build_parameter_groups(model: torch.nn.Module, recipe: OptimizerRecipe) -> list[dict[str, Any]]:
-    """Groups for a torch optimizer: `{"params", "lr", "weight_decay", "name"}`, one per distinct pair of multipliers in
-    the order of first appearance. Parameters that do not require gradients are left out.
+    """Groups for a torch optimizer, one per distinct pair of multipliers, in the order of first appearance.
+
+    Parameters that do not require gradients are left out.
+
+    Returns:
+        Mappings `{"params", "lr", "weight_decay", "name"}`.
     """
     parameters = {name: value for name, value in model.named_parameters() if value.requires_grad}
     groups: dict[tuple[float, float], dict[str, Any]] = {}
@@ -84,3 +91,6 @@ def build_optimizer(model: torch.nn.Module, recipe: OptimizerRecipe) -> torch.op
     if recipe.name == "adamw":
         return torch.optim.AdamW(groups, lr=recipe.learning_rate, betas=recipe.betas, eps=recipe.epsilon)
     return torch.optim.SGD(groups, lr=recipe.learning_rate, momentum=recipe.momentum, nesterov=recipe.nesterov)
+
+
+__all__ = ["build_optimizer", "build_parameter_groups", "optimizer_multipliers", "parameter_multipliers"]

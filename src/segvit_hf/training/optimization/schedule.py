@@ -31,8 +31,9 @@ def build_scheduler(optimizer: Optimizer, schedule: ScheduleRecipe, completed_st
     """The schedule as a `LambdaLR` that is to be stepped once after every optimizer step.
 
     Args:
-        optimizer: its groups' `initial_lr` (set here from `lr` if absent) are the base rates.
-        completed_steps: optimizer steps already taken (after a resume); the rate is a function of the step alone, so a
+        optimizer: Its groups' `initial_lr` (set here from `lr` if absent) are the base rates.
+        schedule: The recipe's.
+        completed_steps: Optimizer steps already taken (after a resume); the rate is a function of the step alone, so a
             scheduler has no other state to save.
     """
     for group in optimizer.param_groups:
@@ -45,3 +46,6 @@ def build_scheduler(optimizer: Optimizer, schedule: ScheduleRecipe, completed_st
 
 def _factor(step: int, base: float, schedule: ScheduleRecipe) -> float:
     return poly_learning_rate(step, base, schedule) / base
+
+
+__all__ = ["build_scheduler", "poly_learning_rate"]
