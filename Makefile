@@ -18,12 +18,13 @@ LOWEST_STAMP := $(LOWEST_VENV)/.installed
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-lowest lint types format clean
+.PHONY: help install demo test test-lowest mutants lint types format clean
 
 help:
 	@echo "make demo         fine-tune a small SegViT on generated scenes, evaluate it, segment pictures (no GPU, no network)"
 	@echo "make test         all tests, transformers' own common tests included"
 	@echo "make test-lowest  the tests again, with the lowest versions that pyproject.toml declares"
+	@echo "make mutants      plant one-line bugs in a copy and count those that the tests notice; MUTANTS=library for a part"
 	@echo "make lint         ruff"
 	@echo "make types        mypy"
 	@echo "make format       let ruff rewrite the files"
@@ -54,6 +55,10 @@ $(LOWEST_STAMP): pyproject.toml .ci/lowest_versions.py $(STAMP)
 test-lowest: $(LOWEST_STAMP)
 	$(LOWEST_VENV)/bin/python -m pytest --numprocesses $(WORKERS) --dist worksteal --ignore tests/transformers_suite \
 		$(PYTEST_ARGUMENTS)
+
+# On demand: about 15 minutes.
+mutants: $(STAMP)
+	$(BIN)/python -m tests.mutants $(MUTANTS)
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -10,7 +10,7 @@ from PIL import Image
 
 from segvit_hf import SegmenterForSemanticSegmentation, SegmenterImageProcessor, segment
 from segvit_hf.cli.predict import add_arguments
-from segvit_hf.cli.prediction.outputs import OverlayOutput
+from segvit_hf.cli.prediction.outputs import LabelMapOutput, OverlayOutput
 from segvit_hf.cli.prediction.photo_segmenter import PhotoSegmenter
 from segvit_hf.inference.photo_size import MAX_LOGITS
 from tests.cli.conftest import CLASSES
@@ -103,6 +103,43 @@ def test_class_255_is_a_class_like_the_others(tmp_path: Path) -> None:
         assert (np.asarray(picture)[:20, :30] == (9, 8, 7)).all()
 
 
+@pytest.mark.parametrize(("num_labels", "modes"), [(5, {"L"}), (256, {"L"}), (257, {"I;16"}), (300, {"I;16"})])
+def test_every_class_id_comes_back(num_labels: int, modes: set[str], tmp_path: Path) -> None:
+    output = LabelMapOutput(lambda name, suffix: tmp_path / f"{name}{suffix}", num_labels)
+    label_map = np.arange(num_labels * 4).reshape(num_labels, 4) % num_labels
+    output.write_photo(Path("a"), np.zeros((num_labels, 4, 3), np.uint8), label_map)
+    with Image.open(tmp_path / "a.png") as picture:
+        assert {picture.mode} == modes
+        np.testing.assert_array_equal(np.asarray(picture), label_map)
+
+
+def test_a_photo_that_the_memory_does_not_hold_does_not_stop_the_others(
+    model_folder: Path,
+    photo: Path,
+    tmp_path: Path,
+    run_command: RunCommand,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (tmp_path / "photos").mkdir()
+    for index, width in enumerate((75, 60, 50)):
+        Image.open(photo).resize((width, 50)).save(tmp_path / "photos" / f"{index}.png")
+    segment_photo = PhotoSegmenter.__call__
+
+    def without_memory(segmenter: PhotoSegmenter, pixels: np.ndarray) -> object:
+        if pixels.shape[1] == 60:
+            raise RuntimeError("CUDA out of memory. Tried to allocate 20.00 MiB.\nMore advice.")
+        return segment_photo(segmenter, pixels)
+
+    monkeypatch.setattr(PhotoSegmenter, "__call__", without_memory)
+    assert run_command(add_arguments, model_folder, tmp_path / "photos", tmp_path / "out", "--quiet") == 1
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["0.png", "2.png"]
+    captured = capsys.readouterr()
+    assert "2 photos segmented" in captured.out
+    assert "1 of 3 files could not be segmented:\n" in captured.err
+    assert f"  {tmp_path / 'photos' / '1.png'}: CUDA out of memory. Tried to allocate 20.00 MiB.\n" in captured.err
+
+
 @pytest.mark.parametrize("name", ["ade20k", "cityscapes", "pascal_context", "coco_stuff"])
 def test_the_palettes_of_the_data_sets_are_known(
     name: str, model_folder: Path, photo: Path, tmp_path: Path, run_command: RunCommand
@@ -176,8 +213,15 @@ def test_large_photos_are_segmented_at_a_smaller_size(
 ) -> None:
     words = ["--save", "labels", "--max-side", 50]
     assert run_command(add_arguments, model_folder, photo, tmp_path / "ids.png", *words) == 0
+    with Image.open(photo) as picture:
+        small = np.asarray(picture.resize((50, 33), Image.Resampling.BILINEAR))
+    model = SegmenterForSemanticSegmentation.from_pretrained(model_folder)
+    label_map = segment(model, SegmenterImageProcessor.from_pretrained(model_folder), small).numpy()
+    rows = [min(int((row + 0.5) * 33 / 50), 32) for row in range(50)]
+    columns = [min(int((column + 0.5) * 50 / 75), 49) for column in range(75)]
     with Image.open(tmp_path / "ids.png") as ids:
-        assert ids.size == (75, 50)
+        np.testing.assert_array_equal(np.asarray(ids), label_map[rows][:, columns])
+    assert len(np.unique(label_map)) > 1
     assert "segmented at 50x33 instead of 75x50 (see --max-side)" in capsys.readouterr().err
 
 

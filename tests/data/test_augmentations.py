@@ -177,6 +177,38 @@ def test_hsv_is_opencvs(color: tuple, hsv: tuple) -> None:
     assert rgb_to_hsv(np.array([[color]], np.uint8))[0, 0].tolist() == list(hsv)
 
 
+# Hue, saturation, value and what OpenCV 5.0 makes of them in a picture of 1000 x 1000 pixels.
+HSV_TO_RGB = [
+    ((153, 221, 143), (143, 19, 130)),
+    ((114, 198, 117), (26, 44, 117)),
+    ((92, 230, 216), (21, 203, 216)),
+    ((48, 188, 242), (134, 242, 63)),
+    ((55, 239, 183), (40, 183, 11)),
+    ((7, 70, 160), (160, 126, 116)),
+    ((13, 123, 94), (94, 68, 48)),
+    ((2, 100, 227), (227, 143, 137)),
+    ((31, 184, 4), (3, 4, 1)),
+    ((146, 227, 239), (210, 26, 239)),
+    ((116, 151, 252), (102, 122, 252)),
+    ((164, 62, 64), (64, 48, 56)),
+    ((90, 136, 2), (0, 1, 2)),
+    ((109, 223, 22), (2, 9, 22)),
+    ((174, 196, 150), (150, 34, 57)),
+    ((131, 218, 206), (94, 29, 206)),
+    ((113, 1, 119), (118, 118, 119)),
+    ((97, 214, 167), (26, 134, 167)),
+    ((49, 161, 217), (130, 217, 79)),
+    ((146, 12, 91), (90, 86, 91)),
+    ((0, 62, 143), (143, 108, 108)),
+    ((152, 114, 163), (163, 90, 158)),
+]
+
+
+def test_rgb_is_opencvs() -> None:
+    hsv = np.array([[hsv for hsv, _ in HSV_TO_RGB]], np.uint8)
+    assert hsv_to_rgb(hsv)[0].tolist() == [list(rgb) for _, rgb in HSV_TO_RGB]
+
+
 def test_hsv_and_back_stay_close_to_exact_arithmetic(photo: np.ndarray) -> None:
     pixels = photo[::16, ::16]
     hsv = rgb_to_hsv(pixels).astype(int)
@@ -271,3 +303,17 @@ def test_wrong_arrays_raise(image: np.ndarray, labels: np.ndarray, message: str)
 def test_wrong_settings_name_the_argument(settings: dict) -> None:
     with pytest.raises(ValueError, match=next(iter(settings))):
         TrainingAugmentation(**{"crop_size": 8, **settings})
+
+
+def test_crops_start_everywhere_the_last_place_included() -> None:
+    rows, columns = np.mgrid[:9, :8]
+    image = np.stack([rows, columns, rows], axis=-1).astype(np.uint8)
+    starts = []
+    for seed in range(600):
+        crop, label_map = plain(crop_size=(5, 6))(image, rows.astype(np.uint8), np.random.default_rng(seed))
+        assert crop.shape == (5, 6, 3)
+        assert label_map.shape == (5, 6)
+        starts.append((int(crop[0, 0, 0]), int(crop[0, 0, 1])))
+    assert set(starts) == {(top, left) for top in range(5) for left in range(3)}
+    for start in set(starts):
+        assert 15 < starts.count(start) < 80  # 40 on the average

@@ -1,5 +1,6 @@
 """The official classes and colors, and class lists from files."""
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -35,6 +36,26 @@ def test_official_classes_and_colors(name: str, num_labels: int, reduce_zero_lab
         assert label_set.id2label[int(id_)] == " ".join(class_name)
         assert label_set.palette[int(id_)] == (int(red), int(green), int(blue))
         assert label_set.label2id[" ".join(class_name)] == int(id_)
+
+
+# Of `[[name, red, green, blue], ...]` as JSON; taken from mmsegmentation 0.30.0 (whose "bed " is without the space
+# here), that of pascal_context_voc from its colors and from the order of Segmenter's data.
+DIGESTS = {
+    "ade20k": "08d2d938529b4a69294c599b403a47297c1294d314f5df9a13afd15c357c7fc0",
+    "cityscapes": "af71e237b621bfd643a15f201e6295de129040d9e96ca631225106c0fa89f434",
+    "pascal_context": "ebfdeb979997c9d2e76e6fbe610380881c8398db4e2970412020afbe2aec0cfb",
+    "pascal_context_59": "00ed5e465f55d06bbc9f6116af782685c1857512e316e3e3dc10a41dac39b2a3",
+    "pascal_context_voc": "c50a7aa27f180ae7d4c535114f250ca7c66c0f97cc9330f30dd8bc876640beaf",
+    "coco_stuff_10k": "71e41b03a928fc250ddc10e425f0defc92f57eba306430d2b024c6aebd14152c",
+    "coco_stuff_164k": "71e41b03a928fc250ddc10e425f0defc92f57eba306430d2b024c6aebd14152c",
+}
+
+
+@pytest.mark.parametrize("name", label_set_names())
+def test_whole_tables_are_mmsegmentations(name: str) -> None:
+    label_set = get_label_set(name)
+    table = [[label, *color] for label, color in zip(label_set.classes, label_set.palette, strict=True)]
+    assert hashlib.sha256(json.dumps(table).encode()).hexdigest() == DIGESTS[name]
 
 
 def test_pascal_context_is_in_the_order_of_the_prepared_maps() -> None:

@@ -17,6 +17,7 @@ REPOSITORY = Path(__file__).parents[2]
 _TWO_PROCESSES = """
 import multiprocessing
 import sys
+import time
 
 import numpy as np
 import torch
@@ -31,6 +32,10 @@ from segvit_hf.training.process_group import leave_process_group
 from tests.metrics.naive_mean_iou import random_maps
 
 folder = sys.argv[1]
+# What a run that was interrupted has left, under the names of this one.
+stale = MeanIoU(num_labels=6, num_process=2, process_id=1, cache_dir=folder, experiment_id="run")
+stale.add(prediction=np.zeros((50, 50), int), reference=np.ones((50, 50), int))
+assert stale.compute() is None
 
 
 def part(rank):
@@ -47,6 +52,8 @@ def count(rank):
     np.save(f"{folder}/matrix{rank}.npy", summed.numpy())
     leave_process_group()
 
+    if rank == 0:
+        time.sleep(0.5)  # the other one begins, and removes what is stale, before this one looks for its counts
     metric = MeanIoU(num_labels=6, num_process=2, process_id=rank, cache_dir=folder, experiment_id="run")
     predictions, references = part(rank)
     metric.add_batch(predictions=predictions, references=references)

@@ -65,7 +65,7 @@ def test_the_pipeline_loads_a_folder_without_errors_or_questions(
     monkeypatch.setattr("builtins.input", refuse)
     if with_remote_code:
         add_remote_code(saved_model)
-    logging.getLogger("transformers").propagate = True
+    monkeypatch.setattr(logging.getLogger("transformers"), "propagate", True)
     segmenter = pipeline("image-segmentation", model=str(saved_model))
     photo = Image.fromarray(np.random.default_rng(0).integers(0, 256, (90, 120, 3), dtype=np.uint8))
     regions = segmenter(photo)
