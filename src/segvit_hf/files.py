@@ -187,7 +187,7 @@ def _link(source: str | Path, target: str | Path) -> None:
 
 
 def _apply_umask(path: Path) -> None:
-    """The permissions that `open` or `mkdir` give: what safetensors and tempfile make, only its owner may read."""
+    """The permissions that `open` and `mkdir` give: safetensors and tempfile make what only its owner reads."""
     umask = os.umask(0)
     os.umask(umask)
     for entry in [path, *path.rglob("*")] if path.is_dir() else [path]:

@@ -5,6 +5,7 @@ from itertools import islice
 from typing import Any
 
 _LONGEST_VALUE = 120
+_LONGEST_LINE = 400
 _MOST_VALUES = 8
 
 
@@ -27,6 +28,17 @@ def shown(value: Any, longest: int = _LONGEST_VALUE) -> str:
 def quoted(value: Any, longest: int = _LONGEST_VALUE) -> str:
     """A value for a message as `repr` has it, strings in quotation marks, escaped and cut."""
     return _cut(_representation(value[: longest + 1] if isinstance(value, str) else value), longest)
+
+
+def one_line(text: object, longest: int = _LONGEST_LINE) -> str:
+    """A text, such as the error of a library, as one line without line ends or runs of spaces, escaped and cut.
+
+    Args:
+        text: Anything with a text; an error without one is called by its type.
+        longest: Most characters.
+    """
+    words = " ".join(str(text).split()) or type(text).__name__
+    return _cut(printable(words), longest)
 
 
 def listed(values: Iterable[Any], most: int = _MOST_VALUES) -> str:
@@ -55,4 +67,4 @@ def _escaped(character: str) -> str:
     return character.encode("unicode_escape").decode("ascii")
 
 
-__all__ = ["listed", "printable", "quoted", "shown"]
+__all__ = ["listed", "one_line", "printable", "quoted", "shown"]

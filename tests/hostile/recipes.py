@@ -34,6 +34,7 @@ IMPOSSIBLE_VALUES: list[tuple[str, str]] = [
     ("model.config.num_hidden_layers=-1", "model.config: "),
     ("model.config.num_hidden_layers=two", "model.config: "),
     ("model.config.encoder_out_indices=[9]", "model.config: "),
+    ("model.config.drop_path_rate=2", "model.config: "),
     ("model.config.hidden_size=2000000", "model.config: "),
     ("model.config.intermediate_size=1000000000000", "model.config: "),
     ("model.config.hidden_size=10000000000000000000", "model.config: "),

@@ -8,8 +8,10 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from segvit_hf import SetrForSemanticSegmentation
+from segvit_hf.training import loop
 from segvit_hf.training.optimization.batch_norm import synchronize_batch_norm
 from tests.models.architectures import SMALL_MODELS
+from tests.training.conftest import Scenes, finetune
 
 CUDA, CPU = torch.device("cuda", 1), torch.device("cpu")
 
@@ -37,6 +39,22 @@ def test_only_several_gpus_synchronize(
     norms = batch_norms(model)
     assert norms
     assert all(isinstance(norm, nn.SyncBatchNorm) == is_synchronized for norm in norms)
+
+
+def test_a_run_synchronizes_its_model_before_it_is_wrapped(
+    scenes: Scenes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = []
+    real = loop.synchronize_batch_norm
+
+    def watched(model: PreTrainedModel, num_processes: int, device: torch.device) -> None:
+        calls.append((type(model).__name__, num_processes, device.type))
+        real(model, num_processes, device)
+
+    monkeypatch.setattr(loop, "synchronize_batch_norm", watched)
+    assert finetune([*scenes.flags, "--output", tmp_path / "run", "--stop-at-step", "1"]) == 0
+    kind = "cuda" if torch.cuda.is_available() else "cpu"
+    assert calls == [("SegVitForSemanticSegmentation", 1, kind)]
 
 
 def test_parameters_outputs_and_saved_files_stay_the_same(model: PreTrainedModel, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import timm
 import torch
-from datasets import Dataset, DatasetDict, Image
+from datasets import Dataset, DatasetDict, Features, Image
 from PIL import Image as PILImage
 
 from segvit_hf import SegVitForSemanticSegmentation
@@ -52,6 +52,17 @@ def test_a_local_data_set_gives_the_same_pictures_as_folders(scenes: Scenes, dat
         np.testing.assert_array_equal(pictures[index]["segmentation_map"], folders[index]["segmentation_map"])
     assert "6 of 6 classes occur" in check_label_maps(pictures, LABEL_SET, 255, 3, "data.train")
     assert fingerprint(pictures) != fingerprint(folders)
+
+
+@pytest.mark.parametrize("column", ["photo", "mask"])
+def test_a_row_that_cannot_be_decoded_is_named(scenes: Scenes, tmp_path: Path, column: str) -> None:
+    files = {"photo": scenes.val_images / "scene_0000.png", "mask": scenes.val_annotations / "scene_0000.png"}
+    rows = {name: [{"path": None, "bytes": path.read_bytes()}] for name, path in files.items()}
+    rows[column][0]["bytes"] = rows[column][0]["bytes"][:300]
+    Dataset.from_dict(rows, features=Features(photo=Image(), mask=Image())).save_to_disk(tmp_path / "rows")
+    source = DataSource(dataset="rows", image_column="photo", annotation_column="mask")
+    with pytest.raises(ValueError, match=r"rows\[0\]: .*cannot be read"):
+        open_source(source, str(tmp_path), LABEL_SET, 255)[0]
 
 
 @pytest.mark.parametrize(
@@ -117,7 +128,7 @@ def test_training_starts_from_imagenet_weights_in_a_local_file(scenes: Scenes, t
     torch.save(weights, tmp_path / "vit_tiny.pth")
     fields = {"hidden_size": 192, "num_hidden_layers": 12, "num_attention_heads": 3, "intermediate_size": 768}
     fields |= {"patch_size": 16, "encoder_out_indices": [5, 11]}
-    flags = [*scenes.flags, "--max-steps", "1", "--encoder-weights", str(tmp_path / "vit_tiny.pth")]
+    flags = [*scenes.flags, "--max-steps", "2", "--encoder-weights", str(tmp_path / "vit_tiny.pth")]
     flags += [f"--set=model.config.{name}={value}" for name, value in fields.items()]
     flags += ["--set=optimizer.learning_rate=1e-30", "--set=optimizer.weight_decay=0"]
     assert main([*flags, "--output", str(tmp_path / "run")]) == 0

@@ -1,6 +1,7 @@
 """Evaluation counts every pixel once, at the photos' own sizes, exactly as a naive loop does."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -124,6 +125,30 @@ def test_wrong_flags_are_said(
     status = main(["--model", str(model_folder), "--workers", "0", *(paths.get(flag, flag) for flag in flags)])
     assert status == 2
     assert message in capsys.readouterr().err
+
+
+def test_a_class_list_changes_names_and_nothing_else(model_folder: Path, scenes: Scenes, tmp_path: Path) -> None:
+    # A model whose label maps count from 1.
+    reducing = tmp_path / "model"
+    shutil.copytree(model_folder, reducing)
+    SegVitImageProcessor(size={"shortest_edge": 40, "longest_edge": 160}, do_reduce_labels=True).save_pretrained(
+        reducing
+    )
+    (tmp_path / "maps").mkdir()
+    for path in scenes.val_annotations.iterdir():
+        ids = np.array(Image.open(path)) + np.uint8(1)
+        ids[0] = 0
+        Image.fromarray(ids).save(tmp_path / "maps" / path.name)
+    (tmp_path / "names.txt").write_text("\n".join(f"class {index}" for index in range(6)))
+    words = ["--model", reducing, "--images", scenes.val_images, "--annotations", tmp_path / "maps", "--workers", "0"]
+    assert main([*words, "--output", tmp_path / "own.json"]) == 0
+    assert main([*words, "--classes", tmp_path / "names.txt", "--output", tmp_path / "given.json"]) == 0
+    own, given = (json.loads((tmp_path / f"{name}.json").read_text()) for name in ("own", "given"))
+    assert [entry.pop("name") for entry in given["per_class"]] == [f"class {index}" for index in range(6)]
+    assert [entry.pop("name") for entry in own["per_class"]] == list(CLASS_NAMES)
+    assert own == given
+    # The flag says it otherwise: now the ids 1 to 6 are one too many.
+    assert main([*words, "--no-reduce-zero-label"]) == 2
 
 
 def test_labels_are_reduced_once() -> None:

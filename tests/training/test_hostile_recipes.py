@@ -1,9 +1,14 @@
 """Whatever stands in a recipe, a class list or a folder of photos: one line, and no traceback."""
 
+import json
 import os
+import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+from safetensors.torch import load_file, save_file
 
 from tests.hostile.recipes import FILES, IMPOSSIBLE_VALUES
 from tests.training.conftest import RECIPE, Scenes, evaluate, finetune
@@ -38,6 +43,11 @@ def test_a_value_that_is_impossible(
     assert message in line
 
 
+SIZES = (
+    *("image_size", "patch_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size"),
+    *("encoder_out_indices", "decoder_hidden_size", "decoder_num_layers", "decoder_num_attention_heads"),
+    "num_decoder_stages",
+)
 FLAGS_OF_PATHS = [
     *("--config", "--output", "--resume", "--data-root", "--train-images", "--train-annotations", "--val-images"),
     *("--val-annotations", "--classes", "--init", "--encoder-weights"),
@@ -132,3 +142,54 @@ def test_more_classes_than_ids_below_the_one_that_is_ignored(
 def test_the_recipe_of_these_tests_is_sound(scenes: Scenes, tmp_path: Path) -> None:
     (tmp_path / "recipe.yaml").write_text(RECIPE)
     assert finetune(["--config", tmp_path / "recipe.yaml", *scenes.flags[2:], "--show-recipe"]) == 0
+
+
+def spoil_weights(folder: Path) -> None:
+    weights = load_file(folder / "model.safetensors")
+    name = next(name for name in weights if name.startswith("encoder.layers.0.") and name.endswith(".weight"))
+    weights[name].view(-1)[0] = float("nan")
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+
+
+SPOILED_MODELS: dict[str, tuple[Callable[[Path], Any], str, str]] = {
+    "weights cut": (
+        lambda folder: (folder / "model.safetensors").write_bytes(b"x" * 100),
+        "cannot load",
+        "the model cannot be loaded",
+    ),
+    "weights missing": (lambda folder: (folder / "model.safetensors").unlink(), "cannot load", "cannot be loaded"),
+    "NaN": (spoil_weights, "expected finite weights", "hold NaN or infinity"),
+    "processor empty": (
+        lambda folder: (folder / "preprocessor_config.json").write_text(""),
+        "expected an image processor beside the weights",
+        "the image processor cannot be loaded",
+    ),
+}
+
+
+@pytest.mark.parametrize("damage", SPOILED_MODELS)
+def test_a_damaged_model_to_start_from_or_to_evaluate(
+    damage: str, scenes: Scenes, model_folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(model_folder, tmp_path / "model")
+    harm, at_the_start, in_evaluation = SPOILED_MODELS[damage]
+    harm(tmp_path / "model")
+    config = (
+        "model.config={"
+        + ", ".join(
+            f"{name}: {value}"
+            for name, value in json.loads((model_folder / "config.json").read_text()).items()
+            if name in SIZES
+        )
+        + "}"
+    )
+    words = [*scenes.flags, "--init", tmp_path / "model", "--set", config, "--output", tmp_path / "run"]
+    line = error_of(words, capfd)
+    assert line.startswith("error: model.init: ")
+    assert at_the_start in line
+    words = ["--model", tmp_path / "model", "--images", scenes.val_images, "--annotations", scenes.val_annotations]
+    assert evaluate(words) == 2
+    printed = capfd.readouterr().err
+    assert "Traceback" not in printed
+    assert f"error: --model {tmp_path / 'model'}: " in printed
+    assert in_evaluation in printed

@@ -126,7 +126,10 @@ def test_in_a_terminal_the_loaders_workers_get_it_too(scenes: Scenes, tmp_path: 
     while process.poll() is None and len(read_log(tmp_path / "run")) < 3:
         time.sleep(0.05)
     os.killpg(process.pid, signal.SIGINT)
-    printed = process.communicate()[1]
+    try:
+        printed = process.communicate(timeout=300)[1]
+    finally:
+        process.kill()
     assert process.returncode == 130, printed
     assert "Traceback" not in printed
     (checkpoint,) = list_checkpoints(tmp_path / "run" / "checkpoints")

@@ -58,8 +58,8 @@ def test_merging_leaves_both_as_they_are() -> None:
 
 
 def test_a_recipe_by_name_is_a_base_too(tmp_path: Path) -> None:
-    recipe = load_recipe(write(tmp_path, "base: segvit-tiny-folders\nschedule: {max_steps: 7}\n"))
-    assert recipe.schedule.max_steps == 7
+    recipe = load_recipe(write(tmp_path, "base: segvit-tiny-folders\nschedule: {max_steps: 700}\n"))
+    assert recipe.schedule.max_steps == 700
     assert recipe.model == load_recipe("segvit-tiny-folders").model
 
 

@@ -7,12 +7,13 @@ import torch
 from transformers import AutoModelForSemanticSegmentation
 
 from segvit_hf import get_preset, list_presets
+from segvit_hf.data import TrainingAugmentation
 from segvit_hf.data.label_sets import get_label_set
 from segvit_hf.encoders.configuration_vit import as_pair
 from segvit_hf.training.data.sources import load_label_set
 from segvit_hf.training.model_building import build_config, build_image_processor
 from segvit_hf.training.optimization.parameter_groups import build_optimizer
-from segvit_hf.training.recipe import Recipe, load_recipe
+from segvit_hf.training.recipe import OptimizerRecipe, Recipe, RuntimeRecipe, ScheduleRecipe, load_recipe
 from segvit_hf.training.recipe_files import list_recipes, read_based_yaml
 
 FOLDER = Path(__file__).parents[2] / "training" / "recipes"
@@ -77,13 +78,25 @@ def test_training_settings_are_the_originals(
 ) -> None:
     for name in {data, data.replace("vit-l-", "vit-l-shrunk-")}:
         recipe = _load(next(path for path in RECIPES if path.stem == f"segvit-{name}"))
-        assert (recipe.optimizer.learning_rate, recipe.optimizer.weight_decay) == (learning_rate, weight_decay)
-        assert (recipe.schedule.power, recipe.schedule.max_steps) == (power, steps)
-        assert (recipe.schedule.warmup_steps, recipe.schedule.warmup_ratio) == (1500, 1e-6)
-        assert recipe.optimizer.max_gradient_norm == 35
-        augmentation = recipe.augmentation
-        assert (augmentation.size, augmentation.crop_size) == (size, (crop, crop))
-        assert (augmentation.scale_range, augmentation.cat_max_ratio) == ((0.5, 2.0), 0.75)
+        assert recipe.optimizer == OptimizerRecipe(
+            name="adamw",
+            learning_rate=learning_rate,
+            weight_decay=weight_decay,
+            betas=(0.9, 0.999),
+            max_gradient_norm=35.0,
+            parameter_groups=recipe.optimizer.parameter_groups,  # see test_parameter_groups.py
+        )
+        assert recipe.schedule == ScheduleRecipe(steps, power=power, warmup_steps=1500, warmup_ratio=1e-6)
+        assert recipe.augmentation == TrainingAugmentation(
+            crop_size=crop,
+            size=size,
+            scale_range=(0.5, 2.0),
+            cat_max_ratio=0.75,
+            flip_probability=0.5,
+            photometric_distortion=True,
+        )
+        assert recipe.batch.effective_size == 16
+        assert recipe.runtime == RuntimeRecipe()
 
 
 def test_reduced_labels_follow_the_label_set() -> None:

@@ -10,6 +10,7 @@ from transformers import AutoModelForSemanticSegmentation
 
 from segvit_hf.conversion.families import FAMILIES
 from segvit_hf.conversion.key_mapping import rename_key
+from segvit_hf.data import TrainingAugmentation
 from segvit_hf.training.data.sources import load_label_set
 from segvit_hf.training.model_building import build_config, build_image_processor
 from segvit_hf.training.optimization.parameter_groups import (
@@ -18,7 +19,14 @@ from segvit_hf.training.optimization.parameter_groups import (
     parameter_multipliers,
 )
 from segvit_hf.training.optimization.schedule import build_scheduler
-from segvit_hf.training.recipe import Recipe, load_recipe
+from segvit_hf.training.recipe import (
+    BatchRecipe,
+    OptimizerRecipe,
+    Recipe,
+    RuntimeRecipe,
+    ScheduleRecipe,
+    load_recipe,
+)
 from segvit_hf.training.recipe_parsing import RecipeError
 from tests.reference import case_names, load_case
 
@@ -43,8 +51,7 @@ def test_data_and_evaluation_are_the_originals(case: str) -> None:
     data, window = variant["dataset_kwargs"], variant["inference_kwargs"]
     ratio, num_pictures = DATA_SETS[data["dataset"]]
     short = data["image_size"]
-    assert recipe.augmentation == dataclasses.replace(
-        recipe.augmentation,
+    assert recipe.augmentation == TrainingAugmentation(
         size=(ratio * short, short),
         crop_size=(data["crop_size"],) * 2,
         scale_range=(0.5, 2.0),
@@ -61,7 +68,9 @@ def test_data_and_evaluation_are_the_originals(case: str) -> None:
     released = SEGMENTER.image_processor_from_original(variant)
     assert (processor.image_mean, processor.image_std) == (released.image_mean, released.image_std)
     assert processor.do_reduce_labels == released.do_reduce_labels
-    assert recipe.batch.effective_size == variant["world_batch_size"]
+    assert recipe.batch == BatchRecipe(variant["world_batch_size"], recipe.batch.per_device_size)
+    assert recipe.runtime == RuntimeRecipe()
+    assert not variant["amp"]
     steps_per_epoch = -(-num_pictures // variant["world_batch_size"])
     assert recipe.schedule.max_steps == steps_per_epoch * variant["algorithm_kwargs"]["num_epochs"]
     assert recipe.evaluation.every_steps == steps_per_epoch * variant["algorithm_kwargs"]["eval_freq"]
@@ -70,16 +79,21 @@ def test_data_and_evaluation_are_the_originals(case: str) -> None:
 @pytest.mark.parametrize("case", CASES)
 def test_optimizer_and_schedule_are_the_originals(case: str) -> None:
     recipe, original = recipe_of(case), variant_of(case)["optimizer_kwargs"]
-    assert recipe.optimizer.name == original["opt"] == "sgd"
-    assert recipe.optimizer.nesterov  # timm's sgd
-    assert recipe.optimizer.learning_rate == original["lr"]
-    assert recipe.optimizer.momentum == original["momentum"]
-    assert recipe.optimizer.weight_decay == original["weight_decay"] == 0
-    assert recipe.optimizer.max_gradient_norm is original["clip_grad"] is None
-    assert original["sched"] == "polynomial"
-    assert recipe.schedule.power == original["poly_power"]
-    assert recipe.schedule.minimum_learning_rate == original["min_lr"]
-    assert recipe.schedule.warmup_steps == original["iter_warmup"] == 0
+    assert (original["opt"], original["sched"], original["clip_grad"]) == ("sgd", "polynomial", None)
+    assert recipe.optimizer == OptimizerRecipe(
+        name="sgd",
+        learning_rate=original["lr"],
+        weight_decay=original["weight_decay"],
+        momentum=original["momentum"],
+        nesterov=True,  # timm's sgd
+        parameter_groups=recipe.optimizer.parameter_groups,  # parameter by parameter below
+    )
+    assert recipe.schedule == ScheduleRecipe(
+        max_steps=recipe.schedule.max_steps,  # above
+        power=original["poly_power"],
+        minimum_learning_rate=original["min_lr"],
+        warmup_steps=int(original["iter_warmup"]),
+    )
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -72,7 +72,10 @@ def test_a_resumed_run_is_the_uninterrupted_one(decoder_type: str, scenes: Scene
 
 def test_two_processes_evaluate_the_model_that_is_saved(scenes: Scenes, tmp_path: Path) -> None:
     flags = flags_of("pup", scenes, tmp_path)
-    run_with_torchrun("training/finetune.py", *flags, "--output", str(tmp_path / "pair"))
+    printed = run_with_torchrun("tests/training/watched_finetuning.py", *flags, "--output", str(tmp_path / "pair"))
+    # The statistics of the two processes differ until they are shared.
+    assert printed.count("before sharing: 2 different; evaluated with: 1 different") == 2
+    assert "seeds: [1, 2]" in printed
     evaluation = ["--model", str(tmp_path / "pair" / "model"), "--images", str(scenes.val_images)]
     evaluation += ["--annotations", str(scenes.val_annotations), "--workers", "0", "--output"]
     assert evaluate([*evaluation, str(tmp_path / "alone.json")]) == 0

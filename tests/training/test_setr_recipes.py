@@ -7,8 +7,16 @@ import pytest
 
 from segvit_hf.conversion.families import FAMILIES
 from segvit_hf.conversion.key_mapping import rename_key
+from segvit_hf.data import TrainingAugmentation
 from segvit_hf.training.optimization.parameter_groups import parameter_multipliers
-from segvit_hf.training.recipe import Recipe, load_recipe
+from segvit_hf.training.recipe import (
+    BatchRecipe,
+    OptimizerRecipe,
+    Recipe,
+    RuntimeRecipe,
+    ScheduleRecipe,
+    load_recipe,
+)
 from tests.reference import case_names, load_case
 
 RECIPES = Path(__file__).parents[2] / "training" / "recipes"
@@ -49,23 +57,31 @@ def test_every_model_of_the_originals_tables_has_a_recipe() -> None:
 def test_training_settings_are_the_originals(name: str) -> None:
     recipe, (manifest, row) = load(name), ROWS[name]
     optimizer, schedule = row["optimizer"], row["lr_config"]
-    assert recipe.optimizer.name == optimizer["type"].lower()
-    assert recipe.optimizer.learning_rate == optimizer["lr"]
-    assert recipe.optimizer.momentum == optimizer["momentum"]
-    assert recipe.optimizer.weight_decay == optimizer["weight_decay"]
-    assert recipe.optimizer.max_gradient_norm is None
-    assert (recipe.schedule.power, recipe.schedule.minimum_learning_rate) == (schedule["power"], schedule["min_lr"])
-    assert (recipe.schedule.max_steps, recipe.schedule.warmup_steps) == (row["total_iters"], 0)
-    assert recipe.batch.effective_size == (16 if row["config"].endswith("bs_16.py") else 8)
-    assert recipe.batch.per_device_size == row["samples_per_gpu"]
+    assert recipe.optimizer == OptimizerRecipe(
+        name=optimizer["type"].lower(),
+        learning_rate=optimizer["lr"],
+        weight_decay=optimizer["weight_decay"],
+        momentum=optimizer["momentum"],
+        parameter_groups=recipe.optimizer.parameter_groups,  # parameter by parameter below
+    )
+    assert (schedule["policy"], schedule["by_epoch"]) == ("poly", False)
+    assert "warmup" not in schedule
+    assert recipe.schedule == ScheduleRecipe(
+        max_steps=row["total_iters"], power=schedule["power"], minimum_learning_rate=schedule["min_lr"]
+    )
+    assert recipe.batch == BatchRecipe(
+        effective_size=16 if row["config"].endswith("bs_16.py") else 8, per_device_size=row["samples_per_gpu"]
+    )
     steps = {step["type"]: step for step in load_case("setr", manifest).meta["train_pipeline"]}
-    augmentation = recipe.augmentation
-    assert augmentation.size == tuple(steps["Resize"]["img_scale"])
-    assert augmentation.scale_range == tuple(steps["Resize"]["ratio_range"])
-    assert augmentation.crop_size == tuple(steps["RandomCrop"]["crop_size"])
-    assert augmentation.cat_max_ratio == steps["RandomCrop"]["cat_max_ratio"]
-    assert augmentation.flip_probability == steps["RandomFlip"]["flip_ratio"]
-    assert augmentation.photometric_distortion == ("PhotoMetricDistortion" in steps)
+    assert recipe.augmentation == TrainingAugmentation(
+        crop_size=tuple(steps["RandomCrop"]["crop_size"]),
+        size=tuple(steps["Resize"]["img_scale"]),
+        scale_range=tuple(steps["Resize"]["ratio_range"]),
+        cat_max_ratio=steps["RandomCrop"]["cat_max_ratio"],
+        flip_probability=steps["RandomFlip"]["flip_ratio"],
+        photometric_distortion="PhotoMetricDistortion" in steps,
+    )
+    assert recipe.runtime == RuntimeRecipe()
 
 
 @each_recipe

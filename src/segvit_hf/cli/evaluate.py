@@ -10,9 +10,10 @@ from dataclasses import replace
 from typing import Any
 
 from accelerate import Accelerator
-from transformers import AutoImageProcessor, AutoModelForSemanticSegmentation, PreTrainedModel
+from transformers import PreTrainedModel
 
 import segvit_hf  # noqa: F401 - registers the architectures with the Auto classes
+from segvit_hf.cli.model_loading import load_saved_model
 from segvit_hf.cli.path_arguments import path_argument
 from segvit_hf.data.class_names import class_names
 from segvit_hf.data.label_sets import LabelSet
@@ -138,10 +139,9 @@ def evaluate(options: argparse.Namespace) -> EvaluationResult:
         raise RecipeError(f"--{error}") from error
     accelerator = Accelerator(mixed_precision=options.mixed_precision)
     try:
-        model = AutoModelForSemanticSegmentation.from_pretrained(options.model)
-        image_processor = AutoImageProcessor.from_pretrained(options.model)
-    except (OSError, ValueError) as error:
-        raise RecipeError(f"--model {options.model}: {error}") from error
+        model, image_processor = load_saved_model(options.model)
+    except ValueError as error:
+        raise RecipeError(f"--model {error}") from error
     label_set, ignore_index = label_set_of(options, data, model, image_processor), ignore_index_of(model.config)
     stored = open_validation_data(data, label_set, ignore_index)
     assert stored is not None  # data_of gives a source or a layout
@@ -175,6 +175,7 @@ def run(options: argparse.Namespace) -> int:
     except RecipeError as error:
         return _report(error, 2)
     except SampleError as error:
+        leave_process_group()
         return _report(error, 1)
     leave_process_group()
     return 0

@@ -2,7 +2,7 @@
 
 import argparse
 import sys
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -14,15 +14,13 @@ from transformers import AutoImageProcessor, AutoModelForSemanticSegmentation, P
 
 from segvit_hf._compat import cached_file, transformers_logging
 from segvit_hf.image_processing.processor import SemanticSegmentationProcessing
+from segvit_hf.messages import listed, one_line
 from segvit_hf.presets import list_presets
 
 T = TypeVar("T")
 
 # As safetensors and torch call them.
 _WEIGHT_DTYPES = {"F16", "BF16", "F32", "F64", "float16", "bfloat16", "float32", "float64"}
-_MOST_NAMES_SHOWN = 5
-_LONGEST_NAME = 80
-_LONGEST_REASON = 400
 
 
 def add_model_arguments(parser: argparse.ArgumentParser) -> None:
@@ -54,7 +52,7 @@ def load_model(arguments: argparse.Namespace) -> tuple[PreTrainedModel, Semantic
     try:
         return model.to(device).eval(), image_processor
     except RuntimeError as error:
-        raise ValueError(f"--device {device}: the model does not fit: {_one_line(error)}") from error
+        raise ValueError(f"--device {device}: the model does not fit: {one_line(error)}") from error
 
 
 def _device(name: str | None) -> torch.device:
@@ -129,7 +127,7 @@ def _read(name: str, what: str, load: Callable[[str], T]) -> T:
         return load(name)
     # Files that anybody may have written: what reads and checks them raises all sorts of errors.
     except Exception as error:
-        raise ValueError(f"{name}: the {what} cannot be loaded: {_one_line(error)}") from error
+        raise ValueError(f"{name}: the {what} cannot be loaded: {one_line(error)}") from error
 
 
 @contextmanager
@@ -145,12 +143,12 @@ def _without_transformers_warnings() -> Iterator[None]:
 
 def _check_loading_info(name: str, loading_info: dict[str, Any]) -> None:
     if missing := loading_info["missing_keys"]:
-        raise ValueError(f"{name}: {len(missing)} weights are missing: {_listed(missing)}.")
+        raise ValueError(f"{name}: {len(missing)} weights are missing: {listed(sorted(missing))}.")
     if mismatched := loading_info["mismatched_keys"]:
         shapes = [f"{key} (expected {tuple(wanted)}, found {tuple(found)})" for key, found, wanted in mismatched]
-        raise ValueError(f"{name}: {len(shapes)} weights have wrong shapes: {_listed(shapes)}.")
+        raise ValueError(f"{name}: {len(shapes)} weights have wrong shapes: {listed(shapes)}.")
     if unused := loading_info["unexpected_keys"]:
-        print(f"{name}: {len(unused)} weights are not used: {_listed(unused)}", file=sys.stderr)
+        print(f"{name}: {len(unused)} weights are not used: {listed(sorted(unused))}", file=sys.stderr)
 
 
 def _check_stored_dtypes(name: str, model: PreTrainedModel) -> None:
@@ -163,7 +161,7 @@ def _check_stored_dtypes(name: str, model: PreTrainedModel) -> None:
     if wrong:
         raise ValueError(
             f"{name}: expected weights of 16, 32 or 64 bit floating-point numbers, found {len(wrong)} others: "
-            f"{_listed(wrong)}."
+            f"{listed(wrong)}."
         )
 
 
@@ -194,19 +192,8 @@ def _check_finite(name: str, model: PreTrainedModel) -> None:
     ]
     if wrong:
         raise ValueError(
-            f"{name}: {len(wrong)} weights hold NaN or infinity in {_dtype_name(model.dtype)}: {_listed(wrong)}."
+            f"{name}: {len(wrong)} weights hold NaN or infinity in {_dtype_name(model.dtype)}: {listed(wrong)}."
         )
-
-
-def _listed(names: Collection[str]) -> str:
-    # Names come from files: neither control characters nor megabytes of them may reach a terminal.
-    shown = [ascii(name)[1:-1][:_LONGEST_NAME] for name in sorted(names)[:_MOST_NAMES_SHOWN]]
-    return ", ".join(shown) + (", ..." if len(names) > _MOST_NAMES_SHOWN else "")
-
-
-def _one_line(error: Exception) -> str:
-    text = " ".join(str(error).split()) or type(error).__name__
-    return text if len(text) <= _LONGEST_REASON else f"{text[:_LONGEST_REASON]} ..."
 
 
 __all__ = ["add_model_arguments", "load_model", "load_saved_model"]

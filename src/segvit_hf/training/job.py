@@ -13,6 +13,7 @@ from segvit_hf.data.label_sets import LabelSet
 from segvit_hf.files import write_text
 from segvit_hf.training.checkpoint_state import ResumeError
 from segvit_hf.training.data.datasets import ClassIdDataset, StoredDataset, fingerprint
+from segvit_hf.training.data.samples import SampleError
 from segvit_hf.training.data.sources import (
     check_ignore_index,
     check_label_maps,
@@ -26,7 +27,7 @@ from segvit_hf.training.model_building import BuiltModel, build_config, build_mo
 from segvit_hf.training.process_group import leave_process_group
 from segvit_hf.training.recipe import Recipe
 from segvit_hf.training.run_log import check_tensorboard
-from segvit_hf.training.stopping import named_write_errors
+from segvit_hf.training.stopping import RunInterrupted, named_write_errors
 
 logger = logging.getLogger("segvit_hf.training")
 
@@ -58,7 +59,11 @@ def run_recipe(recipe: Recipe, output: Path, start: Start) -> EvaluationResult |
     if accelerator.is_main_process:
         with named_write_errors(output / "recipe.yaml"):
             write_text(output / "recipe.yaml", resolved_yaml(recipe))
-    result = train(job, accelerator, start)
+    try:
+        result = train(job, accelerator, start)
+    except (SampleError, RunInterrupted):  # which all processes raise
+        leave_process_group()
+        raise
     leave_process_group()
     logger.info("done: %s", output)
     return result

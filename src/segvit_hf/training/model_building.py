@@ -11,6 +11,7 @@ from transformers import AutoImageProcessor, AutoModelForSemanticSegmentation, P
 from segvit_hf._compat import enable_gradient_checkpointing
 from segvit_hf.architectures import Architecture, get_architecture
 from segvit_hf.data.label_sets import LabelSet
+from segvit_hf.messages import one_line
 from segvit_hf.training.recipe import Recipe
 from segvit_hf.training.recipe_parsing import RecipeError
 
@@ -49,7 +50,7 @@ def build_config(recipe: Recipe, label_set: LabelSet) -> PreTrainedConfig:
     try:
         return config_class(**recipe.model.config, id2label=label_set.id2label, label2id=label_set.label2id)
     except _REFUSALS as error:
-        raise RecipeError(f"model.config: {_one_line(error)}") from error
+        raise RecipeError(f"model.config: {one_line(error)}") from error
 
 
 def build_image_processor(recipe: Recipe, config: PreTrainedConfig, label_set: LabelSet) -> Any:
@@ -68,7 +69,7 @@ def build_image_processor(recipe: Recipe, config: PreTrainedConfig, label_set: L
     try:
         return processor_class(**recipe.image_processor, **from_data)
     except _REFUSALS as error:
-        raise RecipeError(f"image_processor: {_one_line(error)}") from error
+        raise RecipeError(f"image_processor: {one_line(error)}") from error
 
 
 def build_model(recipe: Recipe, config: PreTrainedConfig, label_set: LabelSet) -> BuiltModel:
@@ -120,7 +121,7 @@ def _from_scratch(config: PreTrainedConfig) -> PreTrainedModel:
             )
         return AutoModelForSemanticSegmentation.from_config(config, dtype=torch.float32)
     except (*_REFUSALS, RuntimeError) as error:  # of sizes that fit neither each other nor any memory
-        raise RecipeError(f"model.config: expected values that make a model, found: {_one_line(error)}") from error
+        raise RecipeError(f"model.config: expected values that make a model, found: {one_line(error)}") from error
 
 
 def _from_saved_model(source: str, config: PreTrainedConfig) -> tuple[PreTrainedModel, tuple[str, ...]]:
@@ -128,8 +129,8 @@ def _from_saved_model(source: str, config: PreTrainedConfig) -> tuple[PreTrained
         model, report = AutoModelForSemanticSegmentation.from_pretrained(
             source, config=config, dtype=torch.float32, ignore_mismatched_sizes=True, output_loading_info=True
         )
-    except OSError as error:
-        raise RecipeError(f"model.init: cannot load {source}: {error}") from error
+    except Exception as error:  # readers of damaged files raise anything
+        raise RecipeError(f"model.init: cannot load {source}: {one_line(error)}") from error
     missing, unexpected = sorted(report["missing_keys"]), sorted(report["unexpected_keys"])
     if missing or unexpected:
         raise RecipeError(
@@ -142,6 +143,11 @@ def _from_saved_model(source: str, config: PreTrainedConfig) -> tuple[PreTrained
         raise RecipeError(
             f"model.init: the weights in {source} have other shapes than the recipe's model.config: {_some(wrong)}."
         )
+    broken = [
+        name for name, value in model.state_dict().items() if value.is_floating_point() and not value.isfinite().all()
+    ]
+    if broken:
+        raise RecipeError(f"model.init: expected finite weights in {source}, found others in {_some(broken)}.")
     return model, tuple(mismatched)
 
 
@@ -159,8 +165,10 @@ def _load_encoder_weights(model: PreTrainedModel, source: str) -> None:
 def _check_same_normalization(source: str, image_processor: Any) -> None:
     try:
         saved = AutoImageProcessor.from_pretrained(source)
-    except (OSError, ValueError) as error:
-        raise RecipeError(f"model.init: {source}: expected an image processor beside the weights: {error}") from error
+    except Exception as error:  # as above
+        raise RecipeError(
+            f"model.init: {source}: expected an image processor beside the weights, found: {one_line(error)}"
+        ) from error
     for name in _NORMALIZATION_FIELDS:
         before, now = _plain(getattr(saved, name, None)), _plain(getattr(image_processor, name, None))
         if before != now:
@@ -175,10 +183,6 @@ def _architecture(model_type: str) -> Architecture:
         return get_architecture(model_type)
     except ValueError as error:
         raise RecipeError(f"model.type: {error}") from error
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())
 
 
 def _plain(value: Any) -> Any:

@@ -7,6 +7,7 @@ from typing import Any
 
 import yaml
 
+from segvit_hf.messages import quoted, shown
 from segvit_hf.yaml_limits import load_limited
 
 _LARGEST_FILE = 1 << 20
@@ -98,20 +99,12 @@ def set_field(values: dict[str, Any], key: str, value: Any) -> None:
 
 def join(key: str, name: object) -> str:
     """`section.field` for a section and a field in it; at the top, the field alone."""
-    return f"{key}.{_one_line(str(name))}" if key else _one_line(str(name))
+    return f"{key}.{shown(name, _LONGEST_TEXT)}" if key else shown(name, _LONGEST_TEXT)
 
 
 def describe(value: object) -> str:
     """A value as error messages show it: its text, cut where it is long, and its type."""
-    return "nothing" if value is None else f"{_one_line(repr(value))} ({type(value).__name__})"
-
-
-def _one_line(text: str) -> str:
-    """Without characters that command a terminal, and not longer than a line or two."""
-    text = text[: _LONGEST_TEXT + 1]
-    if not text.isprintable():
-        text = text.encode("unicode_escape").decode("ascii")
-    return text if len(text) <= _LONGEST_TEXT else f"{text[:_LONGEST_TEXT]}..."
+    return "nothing" if value is None else f"{quoted(value, _LONGEST_TEXT)} ({type(value).__name__})"
 
 
 __all__ = ["RecipeError", "apply_override", "describe", "join", "parse_value", "read_yaml", "set_field"]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from segvit_hf.conversion.errors import ConversionError
 from segvit_hf.conversion.reading.archives import checkpoint_members, open_archive
-from segvit_hf.conversion.reading.regular_files import check_regular_file
+from segvit_hf.conversion.reading.input_files import check_input_file
 from segvit_hf.messages import listed
 
 # torch.save of torch < 1.6 starts with the pickled number 0x1950a86a20f9469cfc6c (torch.serialization.MAGIC_NUMBER).
@@ -32,7 +32,7 @@ def recognize_checkpoint(path: Path, name: str) -> CheckpointFormat:
     Raises:
         ConversionError: For anything else, saying what was expected and what was found.
     """
-    size = check_regular_file(path, "a checkpoint file (.pth)")
+    size = check_input_file(path, "a checkpoint file (.pth)")
     with path.open("rb") as file:
         start = file.read(START_SIZE)
     if recognize_start(start, name, size) is CheckpointFormat.LEGACY_PICKLE:

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from segvit_hf.conversion.errors import ConversionError
+from segvit_hf.conversion.reading.input_files import read_text
 from segvit_hf.conversion.reading.plain_yaml import read_plain_yaml
-from segvit_hf.conversion.reading.regular_files import read_text
 from segvit_hf.messages import shown
 
 _PYTHON_CONFIG_ADVICE = """\

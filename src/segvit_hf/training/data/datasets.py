@@ -86,7 +86,7 @@ class HuggingFaceDataset:
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         name = self.names[index]
-        image = _as_image(self.rows[index][self.source.image_column], name).convert("RGB")
+        image = _decoded(self.rows, index, self.source.image_column, name, mode="RGB")
         segmentation_map = self.read_annotation(index)
         if segmentation_map.shape != (image.height, image.width):
             raise ValueError(
@@ -105,7 +105,7 @@ class HuggingFaceDataset:
     def read_annotation(self, index: int) -> np.ndarray:
         """Only the label map of a row, integer array (height, width), its ids not checked."""
         name = self.names[index]
-        return read_label_map(_as_image(self.annotations[index][self.source.annotation_column], name), source=name)
+        return read_label_map(_decoded(self.annotations, index, self.source.annotation_column, name), source=name)
 
 
 def fingerprint(dataset: StoredDataset) -> str:
@@ -130,10 +130,15 @@ def _load_rows(source: DataSource, folder: Path) -> Any:
     return loaded
 
 
-def _as_image(value: Any, name: str) -> Image.Image:
-    if isinstance(value, Image.Image):
-        return value
-    raise ValueError(f"{name}: expected a column of images (datasets.Image), found {type(value).__name__}.")
+def _decoded(rows: Any, index: int, column: str, name: str, mode: str | None = None) -> Image.Image:
+    try:
+        value = rows[index][column]
+        if isinstance(value, Image.Image):
+            return value if mode is None else value.convert(mode)
+    # Each of PIL's readers has its own way to fail on a damaged file.
+    except Exception as error:
+        raise ValueError(f"{name}: {column}: cannot be read: {error}.") from error
+    raise ValueError(f"{name}: {column}: expected a column of images (datasets.Image), found {type(value).__name__}.")
 
 
 __all__ = [

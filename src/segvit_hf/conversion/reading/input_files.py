@@ -1,4 +1,4 @@
-"""Opens nothing but regular files of a size that makes sense; what is wrong with others is a `ConversionError`."""
+"""The files that a conversion reads: regular ones, and no larger than they should be."""
 
 from pathlib import Path
 
@@ -6,27 +6,19 @@ from segvit_hf import regular_files
 from segvit_hf.conversion.errors import ConversionError
 
 
-def check_regular_file(path: Path, expected: str) -> int:
-    """Checks that a path is a file with a beginning and an end, without opening it.
+def check_input_file(path: Path, expected: str) -> int:
+    """The size in bytes of a regular file, which is not opened.
 
     Args:
         path: The file.
         expected: What the message calls a good one, for example "a checkpoint file (.pth)".
 
-    Returns:
-        Its size in bytes.
-
     Raises:
         ConversionError: There is none, or it is something else: says what.
     """
     try:
-        regular_files.check_regular_file(path, expected)
-        return path.stat().st_size
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise ConversionError(f"{path}: no such file.") from error
-    except OSError as error:
-        raise ConversionError(f"{path}: expected {expected}, which cannot be read ({error.strerror}).") from error
-    except ValueError as error:
+        return regular_files.check_regular_file(path, expected)
+    except (OSError, ValueError) as error:
         raise ConversionError(str(error)) from error
 
 
@@ -36,7 +28,7 @@ def read_text(path: Path, expected: str, largest: int) -> str:
     Raises:
         ConversionError: It is no regular file, larger than `largest` bytes, or not UTF-8.
     """
-    size = check_regular_file(path, expected)
+    size = check_input_file(path, expected)
     if size > largest:
         raise ConversionError(f"{path}: expected {expected} of at most {largest} bytes, found {size} bytes.")
     try:
@@ -45,4 +37,4 @@ def read_text(path: Path, expected: str, largest: int) -> str:
         raise ConversionError(f"{path}: expected {expected} in UTF-8 (byte {error.start} is not).") from error
 
 
-__all__ = ["check_regular_file", "read_text"]
+__all__ = ["check_input_file", "read_text"]
