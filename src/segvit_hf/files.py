@@ -150,12 +150,10 @@ def _clear(place: Path, path: Path) -> None:
     """Removes a hidden folder; if the old target is in it and nothing has taken its place, that goes back first."""
     aside = _aside(place, path)
     if os.path.lexists(aside):
-        if not os.path.lexists(path):
-            aside.rename(path)
-        else:
-            # From here on it is no old target any more, should the removal be cut off half-way.
-            with suppress(FileNotFoundError):  # another process is clearing up, too
-                aside.rename(aside.with_suffix(".replaced"))
+        # Once it is replaced it goes by another name: the removal may be cut off half-way.
+        to = aside.with_suffix(".replaced") if os.path.lexists(path) else path
+        with suppress(FileNotFoundError):  # another process is clearing up, too
+            aside.rename(to)
     shutil.rmtree(place, ignore_errors=True)
 
 
@@ -163,14 +161,10 @@ def _replace(new: Path, target: Path, aside: Path) -> None:
     if not target.is_dir():
         new.replace(target)
         return
-    # No system call exchanges two folders everywhere: the old one steps aside, and comes back if the new one fails.
-    try:
-        target.rename(aside)
-        new.rename(target)
-    except BaseException:
-        if os.path.lexists(aside) and not os.path.lexists(target):
-            aside.rename(target)
-        raise
+    # No system call exchanges two folders everywhere: the old one steps aside. If the new one does not take its place,
+    # `_clear` puts it back.
+    target.rename(aside)
+    new.rename(target)
 
 
 def _carry_over(old: Path, new: Path, replaces: Callable[[str], bool]) -> None:

@@ -73,7 +73,7 @@ def test_a_pickle_has_a_length(form: Any, tmp_path: Path, monkeypatch: pytest.Mo
     "body",
     [
         b"\x80\x02})" + b"\x85" * 200 + b"K\x01s.",  # tuples
-        b"\x80\x02)" + b"q\x01h\x01\x86" * 200 + b".",  # tuples of one tuple twice, through the memo
+        b"\x80\x02)q\x010" + b"h\x01\x85q\x010" * 200 + b"h\x01.",  # tuples, each taken from the memo
         b"\x80\x02" + b"}X\x05\x00\x00\x00model" * 200 + b"}" + b"s" * 200 + b".",
         b"\x80\x02" + b"(" * 200 + b"l" * 200 + b".",
     ],

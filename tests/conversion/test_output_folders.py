@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import resource
 import shutil
 from pathlib import Path
 from typing import Any
@@ -146,3 +147,20 @@ def test_what_lies_beside_the_weights_is_listed_shortly(
     assert len(note) < 2000
     report = json.loads((tmp_path / "mine" / "conversion_report.json").read_text())
     assert report["not_used"]["..."] == "9951 more"
+
+
+@pytest.mark.parametrize("exists", [False, True])
+def test_a_full_disk_is_told_and_leaves_nothing(
+    exists: bool, checkpoint_files: CheckpointFiles, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if exists:
+        assert own(checkpoint_files, tmp_path / "mine") == 0
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))  # Python ignores the signal: writing more fails
+    try:
+        assert own(checkpoint_files, tmp_path / "mine", "--overwrite") == 1
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert re.search(r"mine: the weights could not be written .*Is the disk full\?", capsys.readouterr().err)
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before

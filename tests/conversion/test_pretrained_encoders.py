@@ -206,3 +206,19 @@ def test_damaged_files_are_named(tmp_path: Path) -> None:
 def test_models_without_a_plain_vit_are_refused() -> None:
     with pytest.raises(ConversionError, match="Linear: expected a model with a plain ViT"):
         load_pretrained_encoder(torch.nn.Linear(1, 1), "vit.pth")
+
+
+@pytest.mark.parametrize("key", ["blocks.0.attn.qkv.weight", "pos_embed", "patch_embed.proj.weight"])
+@pytest.mark.parametrize(
+    ("change", "found"),
+    [
+        (lambda weight: (20 * weight).to(torch.int8), "int8"),
+        (lambda weight: weight * float("nan"), "NaN"),
+        (lambda weight: weight.to(torch.complex64), "complex64"),
+    ],
+)
+def test_weights_that_are_no_finite_numbers_are_refused(key: str, change: Any, found: str) -> None:
+    weights = timm_model().state_dict()
+    weights[key] = change(weights[key])
+    with pytest.raises(ConversionError, match=f"{key}: {found}"):
+        load_pretrained_encoder(encoder(image_size=96, use_final_norm=True), weights)

@@ -29,14 +29,19 @@ def read_values(
     Raises:
         ConversionError: A tensor is of another type or kind, or not finite; lists the original names.
     """
-    _check_types(weights, sources)
+    check_types(weights, sources)
     values = {name: _converted(weights[key], name) for name, key in sources.items()}
     if not allow_nonfinite:
         _check_finite(weights, sources, values, advice)
     return _separate(values)
 
 
-def _check_types(weights: Mapping[str, torch.Tensor], sources: Mapping[str, str]) -> None:
+def check_types(weights: Mapping[str, torch.Tensor], sources: Mapping[str, str]) -> None:
+    """Checks that tensors hold plain floating-point numbers (counters: whole ones). Arguments as in `read_values`.
+
+    Raises:
+        ConversionError: They do not; lists the original names.
+    """
     wrong = [(key, _kind(weights[key])) for name, key in sources.items() if not _fits(weights[key], name)]
     if wrong:
         raise ConversionError(
@@ -108,4 +113,4 @@ def _lines(found: list[tuple[str, str]]) -> str:
     return "\n".join(lines)
 
 
-__all__ = ["read_values"]
+__all__ = ["check_types", "read_values"]

@@ -17,7 +17,7 @@ from segvit_hf.conversion.errors import ConversionError
 from segvit_hf.conversion.key_mapping import Rule, drop, match_keys
 from segvit_hf.conversion.pretrained_encoders.beit_bias_tables import fit_bias_tables
 from segvit_hf.conversion.reading.safe_loading import load_checkpoint_file
-from segvit_hf.conversion.values import read_values
+from segvit_hf.conversion.values import check_types, read_values
 from segvit_hf.conversion.vit_names import BEIT_RULES, MMSEG_VIT_RULES, SCALED_VIT_RULES
 from segvit_hf.encoders.configuration_vit import ViTEncoderConfig
 from segvit_hf.encoders.vit import ViTEncoder
@@ -66,6 +66,7 @@ def load_pretrained_encoder(
     config = encoder.config
     weights = _without_prefix(_read(source, config))
     described = "the given weights" if isinstance(source, Mapping) else str(source)
+    check_types(weights, {key: key for key, weight in weights.items() if _is_resized(key) and not weight.is_meta})
     notes: dict[str, str] = {}
     is_beit = _is_beit(weights)
     if is_beit != config.use_relative_position_bias:
@@ -93,6 +94,10 @@ def load_pretrained_encoder(
             parameters[name].copy_(value)
     prefix = "" if encoder is model else "encoder."
     return {key: _line(prefix, value, notes.get(key, "")) for key, value in match.report.items()}
+
+
+def _is_resized(key: str) -> bool:
+    return key == "pos_embed" or key.endswith("relative_position_bias_table")
 
 
 def _line(prefix: str, value: str, note: str) -> str:
