@@ -16,6 +16,9 @@ class SegVitConfig(SemanticSegmentationConfig, ViTEncoderConfig):
         decoder_hidden_size, decoder_num_layers, decoder_num_attention_heads, decoder_dropout:
             Width, layers per stage, heads and dropout (attention probabilities included) of the decoder.
         decoder_intermediate_size (`int`, *optional*): Defaults to four times `decoder_hidden_size`.
+        shared_class_head (`bool`, defaults to `False`):
+            SegViTv2's head (Zhang et al., 2024): one classifier for all queries says whether the class of a query is
+            there, and queries don't attend to each other. Otherwise (SegViT) a query's class is predicted among all.
         num_decoder_stages (`int`, defaults to 3):
             The first so many feature maps are decoded, one stage each. The cascade starts with the deepest of them.
         use_input_projection (`bool`): Whether a stage projects and normalizes its feature map first.
@@ -59,6 +62,7 @@ class SegVitConfig(SemanticSegmentationConfig, ViTEncoderConfig):
     decoder_num_attention_heads: int = 12
     decoder_intermediate_size: int | None = None
     decoder_dropout: float | int = 0.1
+    shared_class_head: bool = False
     num_decoder_stages: int = 3
     use_input_projection: bool = True
     use_token_pyramid: bool = False

@@ -1,7 +1,8 @@
 """SegViT's training loss: class cross entropy, focal mask loss and dice loss.
 
 Query k predicts class k, so nothing is matched. Follows ATMLoss and SetCriterion of SegViT (Zhang et al., 2022), which
-descend from MaskFormer's (Cheng et al., 2021).
+descend from MaskFormer's (Cheng et al., 2021), and their form for SegViTv2's head in
+https://github.com/zbwxp/Dynamic-Token-Pruning, whose class loss tells present from absent.
 """
 
 from collections.abc import Sequence
@@ -13,8 +14,8 @@ from segvit_hf.layers.resize import resize_bilinear
 from segvit_hf.models.losses import average_num_masks, classes_present, dice_loss
 from segvit_hf.models.segvit.configuration_segvit import SegVitConfig
 
-# Class logits (batch, num_labels, num_labels + 1), the last being no object, and mask logits (batch, num_labels, rows,
-# columns).
+# Class logits (batch, num_labels, num_labels + 1), the last being no object, or (batch, num_labels, 2), present and
+# absent, with a shared class head; and mask logits (batch, num_labels, rows, columns).
 Prediction = tuple[torch.Tensor, torch.Tensor]
 
 
@@ -63,10 +64,11 @@ def _prediction_losses(
     num_masks: torch.Tensor,
 ) -> dict[str, torch.Tensor]:
     class_logits, mask_logits = prediction
-    class_ids = torch.arange(config.num_labels, device=labels.device)
-    class_weights = class_logits.new_ones(config.num_labels + 1, dtype=torch.float32)
+    absent = class_logits.shape[-1] - 1
+    class_ids = 0 if config.shared_class_head else torch.arange(config.num_labels, device=labels.device)
+    class_weights = class_logits.new_ones(absent + 1, dtype=torch.float32)
     class_weights[-1] = config.no_object_weight
-    class_targets = torch.where(present, class_ids, config.num_labels)
+    class_targets = torch.where(present, class_ids, absent)
     loss_ce = F.cross_entropy(class_logits.float().transpose(1, 2), class_targets, class_weights)
     # Only the masks of classes that are there take part: typically a tenth of all, so they are picked first.
     image_index, class_index = present.nonzero(as_tuple=True)

@@ -1,8 +1,8 @@
-"""SegViT: semantic segmentation with plain vision transformers (Zhang et al., NeurIPS 2022).
+"""SegViT: semantic segmentation with plain vision transformers (Zhang et al., NeurIPS 2022), and SegViTv2 (2024).
 
 The similarity between learned class queries and the image's tokens, computed inside cross attention, is the
-segmentation mask. Follows ATMHead, ATMSingleHead and TPNATMHead of https://github.com/zbwxp/SegVit, for patch grids of
-any size and shape.
+segmentation mask. Follows ATMHead, ATMSingleHead and TPNATMHead of https://github.com/zbwxp/SegVit, and SegViTv2's
+ATMHeadV2 of https://github.com/zbwxp/Dynamic-Token-Pruning, for patch grids of any size and shape.
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from segvit_hf.layers.attention import Attention, MultiHeadAttention
 from segvit_hf.layers.mlp import Mlp
 from segvit_hf.layers.resize import Grid, resize_bilinear
 from segvit_hf.models.decoder import LAYER_NORM_EPS, DecoderOutput
-from segvit_hf.models.mask_classification import semantic_inference
+from segvit_hf.models.mask_classification import presence_inference, semantic_inference
 from segvit_hf.models.segvit.configuration_segvit import SegVitConfig
 from segvit_hf.models.segvit.loss_segvit import Prediction, segvit_losses
 from segvit_hf.models.semantic_segmentation import SemanticSegmentationModel
@@ -57,15 +57,18 @@ class SegVitMaskAttention(Attention):
 class SegVitDecoderLayer(GradientCheckpointingLayer):
     """Post-norm transformer decoder layer: self attention, cross attention, feed-forward.
 
-    With `attends_to_masks` the cross attention is the attention-to-mask one, else (token pyramid) a plain one.
+    With `attends_to_masks` the cross attention is the attention-to-mask one, else (token pyramid) a plain one. Class
+    queries with a shared class head (SegViTv2) don't attend to each other.
     """
 
     def __init__(self, config: SegVitConfig, *, attends_to_masks: bool) -> None:
         super().__init__()
         width, dropout = config.decoder_hidden_size, config.decoder_dropout
         num_heads = config.decoder_num_attention_heads
-        self.self_attention = MultiHeadAttention(config, hidden_size=width, num_heads=num_heads, dropout=dropout)
-        self.norm1 = nn.LayerNorm(width, eps=LAYER_NORM_EPS)
+        self.attends_to_queries = not (attends_to_masks and config.shared_class_head)
+        if self.attends_to_queries:
+            self.self_attention = MultiHeadAttention(config, hidden_size=width, num_heads=num_heads, dropout=dropout)
+            self.norm1 = nn.LayerNorm(width, eps=LAYER_NORM_EPS)
         if attends_to_masks:
             self.mask_attention = SegVitMaskAttention(config)
         else:
@@ -85,7 +88,8 @@ class SegVitDecoderLayer(GradientCheckpointingLayer):
         self, queries: torch.Tensor, tokens: torch.Tensor, return_masks: bool = False
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
         """(batch, num_queries, hidden_size) and (batch, num_tokens, hidden_size) -> queries, mask logits or `None`."""
-        queries = self.norm1(queries + self.dropout(self.self_attention(queries)[0]))
+        if self.attends_to_queries:
+            queries = self.norm1(queries + self.dropout(self.self_attention(queries)[0]))
         if self.attends_to_masks:
             attended, masks = self.mask_attention(queries, tokens, return_masks)
         else:
@@ -153,7 +157,8 @@ class SegVitAtmDecoder(nn.Module):
             )
             for _ in range(1 if on_token_pyramid else config.num_decoder_stages)
         )
-        self.class_head = nn.Linear(config.decoder_hidden_size, config.num_labels + 1)
+        num_outcomes = 2 if config.shared_class_head else config.num_labels + 1
+        self.class_head = nn.Linear(config.decoder_hidden_size, num_outcomes)
 
     def forward(
         self,
@@ -168,7 +173,8 @@ class SegVitAtmDecoder(nn.Module):
         # Scores are made at `mask_size` pixels on the shorter side; a square grid gives a square, as in the original.
         shorter = min(mask_logits.shape[-2:])
         mask_size = [round(self.config.mask_side * side / shorter) for side in mask_logits.shape[-2:]]
-        scores = semantic_inference(class_logits, resize_bilinear(mask_logits, mask_size))
+        infer = presence_inference if self.config.shared_class_head else semantic_inference
+        scores = infer(class_logits, resize_bilinear(mask_logits, mask_size))
         return DecoderOutput(
             logits=resize_bilinear(scores, size),
             losses=None if labels is None else segvit_losses(self.config, predictions, labels),
@@ -182,7 +188,8 @@ class SegVitAtmDecoder(nn.Module):
             return_auxiliary: Whether all predictions are wanted, for the loss, or the last one only.
 
         Returns:
-            Class logits (batch, num_labels, num_labels + 1) and mask logits (batch, num_labels, rows, columns).
+            Class logits (batch, num_labels, num_labels + 1), or (batch, num_labels, 2) with a shared class head, and
+            mask logits (batch, num_labels, rows, columns).
         """
         stage_inputs = feature_maps[: len(self.stages)][::-1]
         last_layer = self.config.decoder_num_layers - 1
