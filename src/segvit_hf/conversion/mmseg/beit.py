@@ -1,7 +1,7 @@
 """The BEiT encoders of mmsegmentation models: configuration fields.
 
-Follows beit2/semantic_segmentation/backbone/beit.py of https://github.com/microsoft/unilm, whose class is registered in
-mmsegmentation under the same name as mmsegmentation's own mmseg/models/backbones/beit.py.
+Follows beit2/semantic_segmentation/backbone/beit.py of https://github.com/microsoft/unilm, and mmsegmentation's own
+mmseg/models/backbones/beit.py: two classes of the same name.
 """
 
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ _MMSEG_ARGUMENTS = ("embed_dims", "num_layers", "in_channels", "qv_bias")
 
 
 def is_mmseg_beit(backbone: Mapping[str, Any]) -> bool:
-    """Whether the arguments of a backbone called `BEiT` are those of mmsegmentation's class, not of the official one."""
+    """Whether the arguments of a backbone `BEiT` are those of mmsegmentation's class, not of the official one."""
     return any(name in backbone for name in _MMSEG_ARGUMENTS)
 
 

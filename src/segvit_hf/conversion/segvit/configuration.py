@@ -11,8 +11,8 @@ from typing import Any
 
 from segvit_hf.conversion.labels import label_fields
 from segvit_hf.conversion.mmseg.beit import beit_configuration, is_mmseg_beit
+from segvit_hf.conversion.mmseg.image_processor import original_processor_arguments
 from segvit_hf.conversion.mmseg.model import model_fields, require_plain_head, sliding_window
-from segvit_hf.conversion.mmseg.test_pipeline import original_processor_arguments
 from segvit_hf.conversion.mmseg.vit import mmseg_vit_configuration
 from segvit_hf.conversion.original_fields import OriginalFields
 from segvit_hf.conversion.reading.recognition import Naming
@@ -49,6 +49,9 @@ def read_config(original: Mapping[str, Any]) -> dict[str, Any]:
     model.ignore("train_cfg", "data_preprocessor", *_CONTINUAL_TRAINING)
     encoder = _encoder_fields(model.section("backbone"))
     decoder, num_labels = _decoder_fields(model.section("decode_head"), encoder["hidden_size"])
+    if model.values.get("segmentor", model.values.get("type")) == _CONTINUAL_SEGMENTOR:
+        # `num_classes` is that of the first step; the weights say how many classes there are now.
+        num_labels = _number_of_names(original, num_labels)
     window = sliding_window(model)
     model.finish()
     return {**encoder, **decoder, "sliding_window": window, **label_fields(original, num_labels)}
@@ -72,6 +75,11 @@ def naming_of(original: Mapping[str, Any]) -> Naming:
     backbone = model.get("backbone") if isinstance(model, Mapping) else None
     is_beit = isinstance(backbone, Mapping) and backbone.get("type") == "BEiT"
     return "mmseg" if is_beit and is_mmseg_beit(backbone) else "original"
+
+
+def _number_of_names(original: Mapping[str, Any], default: int) -> int:
+    classes = original.get("classes")
+    return len(classes) if isinstance(classes, (list, tuple)) else default
 
 
 def _encoder_fields(backbone: OriginalFields) -> dict[str, Any]:

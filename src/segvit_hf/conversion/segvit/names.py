@@ -5,6 +5,7 @@ https://github.com/zbwxp/Dynamic-Token-Pruning, on top of mmsegmentation's ViT o
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 
@@ -82,7 +83,7 @@ _LEFTOVER_RULES = (
 
 
 def segvit_rules(config: SegVitConfig) -> tuple[Rule, ...]:
-    """Original names -> ours; the encoder's are mmsegmentation's for a ViT, and those of BEiT's own code for a BEiT."""
+    """Original names -> ours; a ViT's are mmsegmentation's, a BEiT's are those of its own code."""
     encoder = BEIT_RULES if config.use_relative_position_bias else MMSEG_VIT_RULES
     return (*under("backbone.", "encoder.", encoder), *_decoder_rules(config))
 
@@ -110,10 +111,17 @@ def head_of(config: SegVitConfig) -> str:
     return ATM_V2 if config.shared_class_head else ATM
 
 
-def read_weights(state_dict: Mapping[str, torch.Tensor]) -> dict[str, bool]:
-    """Fields that SegViTv2's weights decide: its code ran on versions of mmsegmentation with and without patch bias."""
-    is_version_1 = any(fits_some(pattern, state_dict) for pattern in (HEADS[SHRUNK], HEADS[ATM]))
-    return {} if is_version_1 else patch_bias_of(state_dict)
+def read_weights(state_dict: Mapping[str, torch.Tensor]) -> dict[str, Any]:
+    """Fields that SegViTv2's weights decide.
+
+    Its code ran on mmsegmentation's ViTs with and without patch bias, and continual training adds classes to the
+    weights that its configuration does not know.
+    """
+    if any(fits_some(pattern, state_dict) for pattern in (HEADS[SHRUNK], HEADS[ATM])):
+        return {}
+    num_labels = count_classes(state_dict)
+    has_grown = num_labels is not None and any(key.startswith("decode_head_freeze_") for key in state_dict)
+    return {**patch_bias_of(state_dict), **({"num_labels": num_labels} if has_grown else {})}
 
 
 def count_classes(state_dict: Mapping[str, torch.Tensor]) -> int | None:
