@@ -73,8 +73,9 @@ def naming_of(original: Mapping[str, Any]) -> Naming:
     """`"mmseg"` for mmsegmentation's own BEiT; all else has the names of the models' authors."""
     model = original.get("model")
     backbone = model.get("backbone") if isinstance(model, Mapping) else None
-    is_beit = isinstance(backbone, Mapping) and backbone.get("type") == "BEiT"
-    return "mmseg" if is_beit and is_mmseg_beit(backbone) else "original"
+    if isinstance(backbone, Mapping) and backbone.get("type") == "BEiT" and is_mmseg_beit(backbone):
+        return "mmseg"
+    return "original"
 
 
 def _number_of_names(original: Mapping[str, Any], default: int) -> int:
