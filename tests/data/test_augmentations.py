@@ -310,7 +310,9 @@ def test_crops_start_everywhere_the_last_place_included() -> None:
     image = np.stack([rows, columns, rows], axis=-1).astype(np.uint8)
     starts = []
     for seed in range(600):
-        crop, label_map = plain(crop_size=(5, 6))(image, rows.astype(np.uint8), np.random.default_rng(seed))
+        crop, label_map = plain(crop_size=(5, 6), scale_range=(1, 1))(
+            image, rows.astype(np.uint8), np.random.default_rng(seed)
+        )
         assert crop.shape == (5, 6, 3)
         assert label_map.shape == (5, 6)
         starts.append((int(crop[0, 0, 0]), int(crop[0, 0, 1])))

@@ -33,6 +33,7 @@ IMPOSSIBLE_VALUES: list[tuple[str, str]] = [
     ("model.config.image_size=33", "model.config: "),
     ("model.config.num_hidden_layers=-1", "model.config: "),
     ("model.config.num_hidden_layers=two", "model.config: "),
+    ("model.config.num_hidden_layers=1000000", "num_hidden_layers: expected at most 1000, found 1000000"),
     ("model.config.encoder_out_indices=[9]", "model.config: "),
     ("model.config.drop_path_rate=2", "model.config: "),
     ("model.config.hidden_size=2000000", "model.config: "),

@@ -32,13 +32,19 @@ DEFAULTS: dict[str, dict[str, Any]] = {
 }
 
 
+def plain(value: Any) -> Any:
+    """Sizes and tuples, which releases of transformers hold differently, as JSON has them."""
+    if isinstance(value, tuple):
+        return list(value)
+    return dict(value) if hasattr(value, "items") else value
+
+
 @pytest.mark.parametrize("backend", ["", "Pil"])
 @pytest.mark.parametrize("name", DEFAULTS)
 def test_default_values(name: str, backend: str) -> None:
     image_processor = getattr(segvit_hf, f"{name}ImageProcessor{backend}")()
     for field, value in DEFAULTS[name].items():
-        found = getattr(image_processor, field)
-        assert (dict(found) if field == "size" else found) == value, field
+        assert plain(getattr(image_processor, field)) == value, field
     assert int(image_processor.resample) == 2  # bilinear
 
 

@@ -86,7 +86,6 @@ def results_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         env=environment,
         capture_output=True,
         text=True,
-        timeout=300,
     )
     assert result.returncode == 0, result.stderr
     (folder / "output.txt").write_text(result.stdout)

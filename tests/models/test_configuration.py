@@ -102,3 +102,12 @@ def test_sizes_counts_and_rates_that_cannot_be_are_refused_by_name(config_class:
 def test_every_rate_is_checked(config_class: type[PreTrainedConfig]) -> None:
     names = {name for name in vars(config_class()) if name.endswith(("_dropout", "_dropout_prob", "drop_path_rate"))}
     assert names == set(config_class.probability_fields)
+
+
+@pytest.mark.parametrize("config_class", CONFIGURATIONS)
+def test_depths_without_end_are_refused_by_name(config_class: type[PreTrainedConfig]) -> None:
+    depths = [name for name in vars(config_class()) if name.endswith(("_layers", "_convolutions"))]
+    assert "num_hidden_layers" in depths
+    for name in depths:
+        with pytest.raises((StrictDataclassError, ValueError), match=f"{name}: expected at most 1000, found 1000000"):
+            config_class(**{name: 1_000_000})

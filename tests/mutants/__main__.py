@@ -12,10 +12,10 @@ from tests.mutants.runner import (
     Mutant,
     copied,
     import_slowly,
-    last_line,
     read_tables,
     run_mutant,
     run_tests,
+    what_failed,
 )
 
 WANTED_RATE = 0.95
@@ -36,7 +36,7 @@ def main() -> int:
     with copied(REPOSITORY) as copy:
         tests = sorted({test for mutant in mutants for test in mutant.tests})
         if not options.no_baseline and run_tests(tests, copy, 10 * options.timeout) != 0:
-            print(f"the tests fail without a bug: {last_line(copy)}", file=sys.stderr)
+            print(f"the tests fail without a bug: {what_failed(copy)}", file=sys.stderr)
             return 2
         outcomes = []
         for mutant in mutants:

@@ -73,7 +73,7 @@ MUTANTS: list[tuple[str, str, str, str, list[str]]] = [
     (
         "int8 becomes float32",
         _CONVERSION + "values.py",
-        "    _check_types(weights, sources)\n",
+        "    check_types(weights, sources)\n",
         "",
         [_T + "values.py"],
     ),
@@ -174,8 +174,8 @@ MUTANTS: list[tuple[str, str, str, str, list[str]]] = [
     (
         "the old folder does not come back",
         "src/segvit_hf/files.py",
-        "        if not os.path.lexists(path):\n",
-        "        if False:\n",
+        'to = aside.with_suffix(".replaced") if os.path.lexists(path) else path',
+        'to = aside.with_suffix(".replaced")',
         ["tests/files/test_atomic_path.py"],
     ),
     (
@@ -262,5 +262,33 @@ MUTANTS: list[tuple[str, str, str, str, list[str]]] = [
         '    if original.get("palette") is not None:\n',
         "    if False:\n",
         [_T + "segvit_conversion.py", _T + "released_models.py", _T + "odd_configurations.py", _T + "families.py"],
+    ),
+    (
+        "one class name twice",
+        _CONVERSION + "labels.py",
+        "    if repeated:\n",
+        "    if False:\n",
+        [_T + "odd_configurations.py"],
+    ),
+    (
+        "letters are classes",
+        _CONVERSION + "labels.py",
+        "    if not isinstance(classes, (list, tuple)):\n",
+        "    if False:\n",
+        [_T + "odd_configurations.py"],
+    ),
+    (
+        "'false' is true",
+        _CONVERSION + "labels.py",
+        "    if not isinstance(value, bool):\n",
+        "    if False:\n",
+        [_T + "odd_configurations.py"],
+    ),
+    (
+        "any number is a color",
+        _CONVERSION + "labels.py",
+        '    if wrong:\n        raise ConversionError(\n            f"palette:',
+        '    if False:\n        raise ConversionError(\n            f"palette:',
+        [_T + "odd_configurations.py"],
     ),
 ]

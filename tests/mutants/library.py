@@ -645,4 +645,33 @@ MUTANTS: list[tuple[str, str, str, str, list[str]]] = [
         "time = following",
         ["tests/cli/test_predict_videos.py"],
     ),
+    # What is installed, and what is printed.
+    (
+        "the command is another function",
+        "pyproject.toml",
+        'segvit-hf = "segvit_hf.cli.main:main"',
+        'segvit-hf = "segvit_hf.cli.main:build_parser"',
+        ["tests/packaging/test_wheel.py"],
+    ),
+    (
+        "control characters reach the terminal",
+        "src/segvit_hf/messages.py",
+        "    return character.isprintable() or character in keep\n",
+        "    return True\n",
+        ["tests/messages"],
+    ),
+    (
+        "leftovers of killed processes stay",
+        "src/segvit_hf/files.py",
+        "    _recover(path, _known_leftovers(path.parent))\n",
+        "",
+        ["tests/files"],
+    ),
+    (
+        "a million layers are a configuration",
+        "src/segvit_hf/encoders/configuration_vit.py",
+        "            if _IS_DEPTH.search(name) and isinstance(value, int) and value > _DEEPEST:\n",
+        "            if False:\n",
+        ["tests/models/test_configuration.py"],
+    ),
 ]

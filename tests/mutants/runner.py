@@ -114,7 +114,7 @@ def run_mutant(mutant: Mutant, copy: Path, timeout: float) -> Outcome:
         return Outcome(mutant, "killed", seconds)
     if status == _PASSED:
         return Outcome(mutant, "survived", seconds, " ".join(mutant.tests))
-    return Outcome(mutant, "void", seconds, f"pytest ended with {status}: {last_line(copy)}")
+    return Outcome(mutant, "void", seconds, f"pytest ended with {status}: {what_failed(copy)}")
 
 
 def run_tests(tests: Sequence[str], copy: Path, timeout: float) -> int | None:
@@ -133,10 +133,11 @@ def run_tests(tests: Sequence[str], copy: Path, timeout: float) -> int | None:
     return None
 
 
-def last_line(copy: Path) -> str:
-    """The last line of what pytest printed."""
+def what_failed(copy: Path) -> str:
+    """What pytest printed of the test that failed, or the last line of what it printed."""
     lines = _output(copy).read_text(encoding="utf-8", errors="replace").strip().splitlines()
-    return lines[-1] if lines else "nothing was printed"
+    failed = [line for line in lines if line.startswith(("FAILED ", "ERROR "))]
+    return (failed or lines or ["nothing was printed"])[-1]
 
 
 def _output(copy: Path) -> Path:
@@ -171,4 +172,4 @@ def _other_paths() -> list[str]:
     return [path for path in sys.path if path and Path(path).resolve() not in own]
 
 
-__all__ = ["Mutant", "Outcome", "copied", "import_slowly", "last_line", "read_tables", "run_mutant", "run_tests"]
+__all__ = ["Mutant", "Outcome", "copied", "import_slowly", "what_failed", "read_tables", "run_mutant", "run_tests"]

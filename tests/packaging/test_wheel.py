@@ -4,6 +4,7 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from importlib.metadata import distributions
 from pathlib import Path
 
 import pytest
@@ -70,6 +71,14 @@ def test_the_source_distribution_gives_the_same_wheel(clone: Path, wheel: Path) 
     again = _build_wheel(source_distribution, clone.parent / "wheel_again")
 
     assert _installed_files(again) == _installed_files(wheel)
+
+
+def test_the_installed_command_is_the_commands_entry(wheel: Path) -> None:
+    (distribution,) = distributions(path=[str(wheel)])
+    (entry_point,) = distribution.entry_points
+    assert (entry_point.group, entry_point.name) == ("console_scripts", "segvit-hf")
+    with pytest.raises(SystemExit, match="^0$"):
+        entry_point.load()(["--version"])
 
 
 def test_an_installed_command_finds_its_data_outside_the_clone(wheel: Path, tmp_path: Path) -> None:

@@ -117,7 +117,8 @@ def test_a_background_job_keeps_ignoring_them() -> None:
 
 
 def test_in_a_terminal_the_loaders_workers_get_it_too(scenes: Scenes, tmp_path: Path) -> None:
-    words = [*scenes.flags, "--max-steps", "100000", "--workers", "2", "--output", tmp_path / "run"]
+    # So many steps that it is interrupted on any machine, and so few that a run that is not comes to its end.
+    words = [*scenes.flags, "--max-steps", "2000", "--workers", "2", "--output", tmp_path / "run"]
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY / "src")}
     command = [sys.executable, "-m", "segvit_hf.training", *map(str, words)]
     process = subprocess.Popen(
@@ -127,7 +128,7 @@ def test_in_a_terminal_the_loaders_workers_get_it_too(scenes: Scenes, tmp_path: 
         time.sleep(0.05)
     os.killpg(process.pid, signal.SIGINT)
     try:
-        printed = process.communicate(timeout=300)[1]
+        printed = process.communicate()[1]
     finally:
         process.kill()
     assert process.returncode == 130, printed

@@ -1,6 +1,7 @@
 """The fields of a plain vision-transformer encoder, shared by every architecture's configuration."""
 
 import math
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -10,6 +11,10 @@ from segvit_hf._compat import strict
 
 Interpolation = Literal["bicubic", "bilinear"]
 ResizeBy = Literal["grid", "count"]
+
+# What is built one after the other. A million layers would be built for hours, whatever their size; no ViT has 100.
+_IS_DEPTH = re.compile(r"num_(\w+_)?(layers|convolutions)$")
+_DEEPEST = 1000
 
 
 def as_pair(size: int | Sequence[int]) -> tuple[int, int]:
@@ -156,6 +161,8 @@ class ViTEncoderConfig(PreTrainedConfig):
             if not 0 <= value < 1:
                 raise ValueError(f"{name}: expected a probability of at least 0 and less than 1, found {value}.")
         for name, value in vars(self).items():
+            if _IS_DEPTH.search(name) and isinstance(value, int) and value > _DEEPEST:
+                raise ValueError(f"{name}: expected at most {_DEEPEST}, found {value}.")
             if isinstance(value, float) and not math.isfinite(value):
                 raise ValueError(f"{name}: expected a finite number, found {value}.")
 

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from segvit_hf._compat import load_image
 from segvit_hf.data import label_maps
+from segvit_hf.messages import one_line
 from segvit_hf.regular_files import check_regular_file
 
 _CHANNELS = (1, 3, 4)
@@ -70,7 +71,7 @@ def load_file(source: str | Path) -> Image.Image:
         return load_image(source)
     except Exception as error:  # those of the HTTP client, and of whatever lies there
         shown = source if len(source) <= _LONGEST_SOURCE else f"{source[:_LONGEST_SOURCE]}..."
-        reason = " ".join(str(error).replace(source, "it").split())[:_LONGEST_REASON] or type(error).__name__
+        reason = one_line(str(error).replace(source, "it") or type(error).__name__, longest=_LONGEST_REASON)
         raise ValueError(
             f"{shown}: expected a file, the address of a photo or a base64 string, and could not read it: {reason}"
         ) from error

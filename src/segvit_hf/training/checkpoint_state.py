@@ -6,6 +6,7 @@ import zlib
 from pathlib import Path
 from typing import Any
 
+from segvit_hf.messages import one_line, quoted
 from segvit_hf.training.recipe import Recipe
 
 STATE_FILE = "training_state.json"
@@ -64,7 +65,9 @@ def read_state(checkpoint: Path, recipe: Recipe, identity: dict[str, Any]) -> di
     difference = difference or _first_difference(state["identity"], identity)
     if difference is not None:
         key, before, now = difference
-        raise ResumeError(f"{checkpoint}: belongs to another run: expected {key} = {before!r}, found {now!r}.")
+        raise ResumeError(
+            f"{checkpoint}: belongs to another run: expected {key} = {quoted(before)}, found {quoted(now)}."
+        )
     _check_step(checkpoint, state["step"], recipe.schedule.max_steps)
     return state
 
@@ -105,13 +108,13 @@ def _parse(checkpoint: Path) -> dict[str, Any]:
         state = json.loads((checkpoint / STATE_FILE).read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise DamagedCheckpointError(
-            f"{checkpoint}: damaged: expected JSON in {STATE_FILE}, found: {' '.join(str(error).split())}."
+            f"{checkpoint}: damaged: expected JSON in {STATE_FILE}, found: {one_line(error)}."
         ) from error
     for name, kind in _TYPES.items():
         value = state.get(name) if isinstance(state, dict) else None
         if type(value) is not kind:
             raise DamagedCheckpointError(
-                f"{checkpoint}: damaged: expected {name} ({kind.__name__}) in {STATE_FILE}, found {value!r}."
+                f"{checkpoint}: damaged: expected {name} ({kind.__name__}) in {STATE_FILE}, found {quoted(value)}."
             )
     return state
 

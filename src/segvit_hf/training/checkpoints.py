@@ -17,6 +17,7 @@ from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
 
 from segvit_hf.files import atomic_path
+from segvit_hf.messages import one_line
 from segvit_hf.training.checkpoint_state import (
     STATE_FILE,
     STEP_FOLDER,
@@ -192,7 +193,7 @@ def _load_unchecked(accelerator: Accelerator, checkpoint: Path, num_processes: i
     except (DamagedCheckpointError, torch.OutOfMemoryError):
         raise
     except Exception as error:  # readers of damaged files raise anything
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        reason = one_line(error, longest=200)
         raise DamagedCheckpointError(
             f"{checkpoint}: damaged: expected files that can be read, found: {reason}."
         ) from error

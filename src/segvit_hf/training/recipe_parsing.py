@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from segvit_hf.messages import quoted, shown
+from segvit_hf.messages import one_line, quoted, shown
 from segvit_hf.yaml_limits import load_limited
 
 _LARGEST_FILE = 1 << 20
@@ -67,7 +67,7 @@ def parse_value(text: str, source: str) -> Any:
     try:
         return load_limited(text, _RecipeLoader)
     except (yaml.YAMLError, ValueError, TypeError, OverflowError) as error:
-        raise RecipeError(f"{source}: expected valid YAML, found: {' '.join(str(error).split())}.") from error
+        raise RecipeError(f"{source}: expected valid YAML, found: {one_line(error)}.") from error
 
 
 def apply_override(values: dict[str, Any], assignment: str) -> None:

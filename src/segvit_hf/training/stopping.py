@@ -19,6 +19,8 @@ from accelerate import Accelerator
 from accelerate.utils import gather_object
 from safetensors import SafetensorError
 
+from segvit_hf.messages import one_line
+
 _NOTICE = b"\ninterrupted: stopping after this step with a checkpoint; Ctrl-C again stops at once\n"
 
 
@@ -124,7 +126,7 @@ def named_write_errors(path: Path) -> Iterator[None]:
 
 
 def _write_message(path: Path, error: Exception) -> str:
-    reason = getattr(error, "strerror", None) or " ".join(str(error).split())[:200]
+    reason = getattr(error, "strerror", None) or one_line(error, longest=200)
     existing = next(folder for folder in [path, *path.absolute().parents] if folder.is_dir())
     return f"{path}: cannot be written: {reason} ({shutil.disk_usage(existing).free / 1e6:.0f} MB are free)."
 

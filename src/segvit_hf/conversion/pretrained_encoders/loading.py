@@ -22,6 +22,7 @@ from segvit_hf.conversion.vit_names import BEIT_RULES, MMSEG_VIT_RULES, SCALED_V
 from segvit_hf.encoders.configuration_vit import ViTEncoderConfig
 from segvit_hf.encoders.vit import ViTEncoder
 from segvit_hf.layers.position_embeddings import resize_position_embeddings
+from segvit_hf.messages import one_line
 
 _FILE_SUFFIXES = (".pth", ".pt", ".bin", ".tar", ".safetensors", ".npz")
 _NO_CLASSIFIER = "the classifier of the pretraining task"
@@ -166,7 +167,7 @@ def _from_timm(name: str) -> dict[str, torch.Tensor]:
         return timm.create_model(name, pretrained=True, num_classes=0).state_dict()
     except Exception as error:  # timm passes on whatever its download raises
         raise ConversionError(
-            f"timm could not give the weights of {name!r} ({' '.join(str(error).split())[:300]}). Without network, "
+            f"timm could not give the weights of {name!r} ({one_line(error, longest=300)}). Without network, "
             "pass a local file with these weights (.pth, .safetensors or .npz)."
         ) from error
 

@@ -10,6 +10,7 @@ from huggingface_hub import hf_hub_download
 
 from segvit_hf.conversion.errors import ConversionError
 from segvit_hf.conversion.segmenter.original import VARIANT_FILE
+from segvit_hf.messages import one_line
 from segvit_hf.presets import Preset
 
 _CHECKPOINT_FILE = "checkpoint.pth"
@@ -42,7 +43,7 @@ def fetch_released_file(preset: Preset, revision: str | None = None) -> Path:
         where = urllib.parse.urlsplit(preset.base_url or "").netloc
         return fetch_checkpoint(f"{preset.base_url}/{preset.file}")
     except Exception as error:  # which HTTP library raises depends on the version of huggingface_hub
-        reason = " ".join(str(error).split())[:300] or type(error).__name__
+        reason = one_line(error, longest=300)
         file_name = preset.file.rsplit("/", 1)[-1]
         raise ConversionError(
             f"{preset.file} could not be fetched from {where} ({reason}).\n"

@@ -5,6 +5,7 @@ from typing import Any
 
 from torch.utils.data import Dataset
 
+from segvit_hf.messages import one_line
 from segvit_hf.training.data.datasets import SegmentationDataset
 
 
@@ -21,7 +22,7 @@ def read_sample(dataset: SegmentationDataset, index: int) -> Mapping[str, Any]:
     try:
         return dataset[index]
     except (OSError, ValueError, TypeError) as error:
-        raise SampleError(" ".join(str(error).split())) from error
+        raise SampleError(one_line(error)) from error
 
 
 class SampleSubset(Dataset[Mapping[str, Any] | SampleError]):
