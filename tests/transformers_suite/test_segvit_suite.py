@@ -51,3 +51,9 @@ class SegVitVersion2SuiteTest(SemanticSegmentationSuite, unittest.TestCase):
         "layer_scale_init_value": 0.1,
     }
     num_tokens = 17
+
+
+class SegVitAddedClassesSuiteTest(SemanticSegmentationSuite, unittest.TestCase):
+    model_class = SegVitForSemanticSegmentation
+    fields = {**TINY_ENCODER, **TINY_DECODER, "added_class_counts": [2], "shared_class_head": True}
+    num_tokens = 16

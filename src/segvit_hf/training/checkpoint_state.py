@@ -141,7 +141,11 @@ def _with_augmentation_at_the_top(recipe: dict[str, Any]) -> dict[str, Any]:
 
 
 def _with_later_fields(recipe: dict[str, Any]) -> dict[str, Any]:
-    later = {name: {**fields, **recipe[name]} for name, fields in _LATER_FIELDS.items() if name in recipe}
+    later = {
+        name: {**fields, **recipe[name]}
+        for name, fields in _LATER_FIELDS.items()
+        if isinstance(recipe.get(name), dict)
+    }
     return {**recipe, **later}
 
 
