@@ -11,6 +11,7 @@ To store one: `gzip -9n <name>.json` (without name and time, so that equal cases
 import fnmatch
 import gzip
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -22,6 +23,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
+from segvit_hf.encoders.beit import relative_positions
 from tests import deterministic_fill
 
 FIXTURES = Path(__file__).parent / "fixtures"
@@ -79,25 +81,22 @@ class ReferenceCase:
             for name, (dtype, shape) in self.meta["keys"].items()
         }
 
-    def state_dict(self, constructed: Mapping[str, torch.Tensor] | None = None) -> dict[str, torch.Tensor]:
+    def state_dict(self) -> dict[str, torch.Tensor]:
         """The original's state dict, filled.
 
-        Entries that the original computes in its constructor keep those values: batch norm's counters are 0 and
-        `*.criterion.empty_weight` (the class weights of the loss) is ones with the no-object weight last. Others,
-        such as index tables, are taken from `constructed`, by original name.
+        Entries that the original computes in its constructor keep those values: batch norm's counters are 0,
+        `*.criterion.empty_weight` (the class weights of the loss) is ones with the no-object weight last, and BEiT's
+        index tables are those of a square patch grid.
 
         Raises:
             ValueError: if a constructor's value is needed and not known.
         """
-        constructed = constructed or {}
         not_filled = self.meta["checkpoint"].get("not_filled", [])
         state_dict = {}
         for name, (dtype, shape) in self.meta["keys"].items():
             if dtype.startswith("float") and not any(fnmatch.fnmatchcase(name, pattern) for pattern in not_filled):
                 values = torch.from_numpy(deterministic_fill.filled_weight(name, tuple(shape), self.seed))
                 state_dict[name] = values.to(getattr(torch, dtype))
-            elif name in constructed:
-                state_dict[name] = constructed[name]
             else:
                 state_dict[name] = _constructor_value(name, getattr(torch, dtype), shape)
         for name, factor in self.meta.get("scaled_weights", {}).items():
@@ -154,7 +153,10 @@ def _constructor_value(name: str, dtype: torch.dtype, shape: list[int]) -> torch
         weights = torch.ones(shape, dtype=dtype)
         weights[-1] = NO_OBJECT_WEIGHT
         return weights
-    raise ValueError(f"{name} keeps the value of the original's constructor: pass it in `constructed`")
+    if name.endswith(".relative_position_index"):
+        side = math.isqrt(shape[0] - 1)
+        return relative_positions((side, side), (side, side), torch.device("cpu")).index
+    raise ValueError(f"{name} keeps the value of the original's constructor, which is not known")
 
 
 def load_case(family: str, name: str) -> ReferenceCase:

@@ -9,7 +9,6 @@ import torch
 from segvit_hf.conversion.reading.recognition import Naming
 from tests.conversion.mmseg_segmenter import mmseg_original, mmseg_state_dict
 from tests.conversion.mmseg_setr import mmseg_model, mmseg_weights
-from tests.models.vit_adapter.reference_models import state_dict_of
 from tests.reference import ReferenceCase, case_names, load_case
 
 
@@ -31,7 +30,7 @@ class FamilyCase:
     @property
     def original(self) -> dict[str, Any]:
         """The third argument of `convert_checkpoint`."""
-        if self.naming == "mmseg":
+        if self.naming == "mmseg" and self.family != "segvit":
             return {"model": mmseg_model(self.name)} if self.family == "setr" else mmseg_original(self.recorded)
         if self.family == "segmenter":
             return self.recorded.meta["variant"]
@@ -47,7 +46,7 @@ class FamilyCase:
         if self.family == "segmenter":
             return {key for key in keys if key.startswith("encoder.head")}
         if self.family == "segvit":
-            return {key for key in keys if key.endswith("criterion.empty_weight")}
+            return {key for key in keys if key.endswith(("criterion.empty_weight", "relative_position_index"))}
         meta = self.recorded.meta
         if self.family == "setr":
             return set(meta["unused_params"])
@@ -56,13 +55,13 @@ class FamilyCase:
 
 @lru_cache(maxsize=64)
 def _state_dict(case: FamilyCase) -> dict[str, torch.Tensor]:
-    if case.naming == "mmseg":
+    if case.naming == "mmseg" and case.family != "segvit":
         return mmseg_weights(mmseg_model(case.name)) if case.family == "setr" else mmseg_state_dict(case.recorded)
-    return state_dict_of(case.recorded) if case.family == "vit_adapter" else case.recorded.state_dict()
+    return case.recorded.state_dict()
 
 
 ORIGINAL_CASES = [
-    FamilyCase(family, "original", name)
+    FamilyCase(family, "mmseg" if name.endswith("-mmseg") else "original", name)
     for family in ("segmenter", "segvit", "setr", "vit_adapter")
     for name in case_names(family, "tiny-*")
 ]
@@ -89,7 +88,7 @@ REPRESENTATIVES = [
     FamilyCase("vit_adapter", "original", "tiny-mask2former-beit"),
 ]
 MANIFESTS = [
-    FamilyCase(family, "original", name)
+    FamilyCase(family, "mmseg" if name.endswith("-mmseg") else "original", name)
     for family in ("segmenter", "segvit", "setr", "vit_adapter")
     for name in case_names(family, "full-*")
 ]

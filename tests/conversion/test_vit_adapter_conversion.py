@@ -7,20 +7,20 @@ import torch
 
 from segvit_hf.conversion import ConversionError, convert_checkpoint
 from segvit_hf.conversion.families import FAMILIES
-from tests.models.vit_adapter.reference_models import convert, state_dict_of
+from tests.models.vit_adapter.reference_models import convert
 from tests.reference import load_case
 
 
 def test_old_mask2former_files_may_hold_an_unused_classifier() -> None:
     case = load_case("vit_adapter", "tiny-mask2former-beit")
-    state_dict = {**state_dict_of(case), "decode_head.conv_seg.weight": torch.ones(9, 64, 1, 1)}
+    state_dict = {**case.state_dict(), "decode_head.conv_seg.weight": torch.ones(9, 64, 1, 1)}
     report = convert_checkpoint("vit_adapter", state_dict, {"model": case.arch}).report
     assert report["decode_head.conv_seg.weight"].startswith("dropped: ")
 
 
 def test_index_tables_may_be_missing() -> None:
     case = load_case("vit_adapter", "tiny-upernet-beit")
-    state_dict = state_dict_of(case)
+    state_dict = case.state_dict()
     complete = convert(case).model
     for key in case.meta["checkpoint"]["absent_keys"]:
         del state_dict[key]

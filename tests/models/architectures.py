@@ -78,6 +78,23 @@ SMALL_MODELS = {
             "use_token_pyramid": True,
         },
     ),
+    "segvit-v2": SmallModel(
+        "segvit",
+        {**ATM_DECODER, "encoder_out_indices": [1, 2, 3], "num_decoder_stages": 3, "shared_class_head": True},
+    ),
+    "segvit-v2-beit": SmallModel(
+        "segvit",
+        {
+            **ATM_DECODER,
+            "encoder_out_indices": [1, 3],
+            "num_decoder_stages": 2,
+            "shared_class_head": True,
+            "drop_prefix_tokens": False,
+            "use_position_embeddings": False,
+            "use_relative_position_bias": True,
+            "layer_scale_init_value": 0.1,
+        },
+    ),
     "segmenter": SmallModel("segmenter"),
     "segmenter-linear": SmallModel("segmenter", {"decoder_type": "linear", "use_distillation_token": True}),
     "setr-naive": SmallModel("setr", {**SETR_DECODER, "decoder_type": "naive"}),

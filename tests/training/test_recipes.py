@@ -18,7 +18,8 @@ from segvit_hf.training.recipe_files import list_recipes, read_based_yaml
 
 FOLDER = Path(__file__).parents[2] / "training" / "recipes"
 RECIPES = [FOLDER / f"{name}.yaml" for name in list_recipes()]
-OF_PRESETS = [path for path in RECIPES if "preset" in read_based_yaml(path)]
+# SegViTv2's recipes take data and sizes from SegViT's presets; no model of its own was released.
+OF_PRESETS = [path for path in RECIPES if "preset" in read_based_yaml(path) and not path.name.startswith("segvit-v2-")]
 
 
 def _load(path: Path) -> Recipe:

@@ -60,6 +60,7 @@ DECISIVE: dict[str, Any] = {
     "schedule.minimum_learning_rate": 1e-6,
     "schedule.warmup_steps": 3,
     "schedule.warmup_ratio": 0.1,
+    "schedule.decay_after_warmup": True,
     "runtime.seed": 1,
     "runtime.mixed_precision": "bf16",
     "runtime.gradient_checkpointing": True,

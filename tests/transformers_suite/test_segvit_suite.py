@@ -1,4 +1,4 @@
-"""transformers' common tests on SegViT: the cascade over encoder stages and the Shrunk variant."""
+"""transformers' common tests on SegViT: the cascade over encoder stages, the Shrunk variant, SegViTv2 with BEiT."""
 
 import unittest
 
@@ -36,4 +36,24 @@ class SegVitCascadeSuiteTest(SemanticSegmentationSuite, unittest.TestCase):
 class SegVitShrunkSuiteTest(SemanticSegmentationSuite, unittest.TestCase):
     model_class = SegVitForSemanticSegmentation
     fields = {**TINY_ENCODER, **TINY_DECODER, "shrink_index": 1, "use_token_pyramid": True, "token_pyramid_stride": 8}
+    num_tokens = 16
+
+
+class SegVitVersion2SuiteTest(SemanticSegmentationSuite, unittest.TestCase):
+    model_class = SegVitForSemanticSegmentation
+    fields = {
+        **TINY_ENCODER,
+        **TINY_DECODER,
+        "shared_class_head": True,
+        "drop_prefix_tokens": False,
+        "use_position_embeddings": False,
+        "use_relative_position_bias": True,
+        "layer_scale_init_value": 0.1,
+    }
+    num_tokens = 17
+
+
+class SegVitAddedClassesSuiteTest(SemanticSegmentationSuite, unittest.TestCase):
+    model_class = SegVitForSemanticSegmentation
+    fields = {**TINY_ENCODER, **TINY_DECODER, "added_class_counts": [2], "shared_class_head": True}
     num_tokens = 16

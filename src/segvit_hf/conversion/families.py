@@ -147,10 +147,15 @@ FAMILIES: dict[str, Family] = {
         architecture=get_architecture("segvit"),
         read_config=segvit_configuration.read_config,
         read_image_processor=segvit_configuration.read_image_processor,
-        names={"original": WeightNames(segvit_names.segvit_rules)},
+        names={
+            "original": WeightNames(segvit_names.segvit_rules),
+            "mmseg": WeightNames(segvit_names.mmseg_beit_rules),
+        },
         heads=segvit_names.HEADS,
         head_of=segvit_names.head_of,
         count_classes=segvit_names.count_classes,
+        naming_of=segvit_configuration.naming_of,
+        read_weights=segvit_names.read_weights,
     ),
     "setr": Family(
         architecture=get_architecture("setr"),

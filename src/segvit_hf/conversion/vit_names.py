@@ -1,13 +1,22 @@
 """Names of plain ViT encoders -> those of segvit_hf's ViTEncoder, without the prefixes of the models around them.
 
 Follows timm's vision_transformer.py, BEiT's modeling_finetune.py (https://github.com/microsoft/unilm/tree/master/beit)
-and mmsegmentation's backbones/vit.py.
+and mmsegmentation's backbones/vit.py and beit.py.
 """
 
-from segvit_hf.conversion.key_mapping import Rule, drop, rename
+from segvit_hf.conversion.key_mapping import Rule, drop, rename, under
 
 _INDEX_TABLE = "which row of the bias table belongs to which pair of patches: computed, not stored"
 
+# What the code of BEiT and that of mmsegmentation's BEiT call alike, below a layer.
+_BEIT_LAYER_RULES: tuple[Rule, ...] = (
+    rename("gamma_1", "layer_scale1"),
+    rename("gamma_2", "layer_scale2"),
+    rename("attn.q_bias", "attention.query_bias"),
+    rename("attn.v_bias", "attention.value_bias"),
+    rename("attn.relative_position_bias_table", "attention.relative_position_bias_table"),
+    drop("attn.relative_position_index", _INDEX_TABLE),
+)
 _EMBEDDING_RULES = (
     rename("cls_token", "embeddings.cls_token"),
     rename("dist_token", "embeddings.distillation_token"),
@@ -28,6 +37,12 @@ MMSEG_VIT_RULES: tuple[Rule, ...] = (
     rename("patch_embed.projection.{rest}", "embeddings.patch_embeddings.{rest}"),
     *MMSEG_LAYER_RULES,
     rename("ln1.{rest}", "norm.{rest}"),
+)
+MMSEG_BEIT_RULES: tuple[Rule, ...] = (
+    *under("layers.{layer}.", "layers.{layer}.", _BEIT_LAYER_RULES),
+    rename("layers.{layer}.attn.qkv.weight", "layers.{layer}.attention.qkv.weight"),
+    rename("layers.{layer}.attn.proj.{rest}", "layers.{layer}.attention.proj.{rest}"),
+    *MMSEG_VIT_RULES,
 )
 
 TIMM_LAYER_RULES: tuple[Rule, ...] = (
@@ -51,19 +66,13 @@ SCALED_VIT_RULES: tuple[Rule, ...] = (
     *TIMM_VIT_RULES,
 )
 BEIT_RULES: tuple[Rule, ...] = (
-    rename("blocks.{layer}.gamma_1", "layers.{layer}.layer_scale1"),
-    rename("blocks.{layer}.gamma_2", "layers.{layer}.layer_scale2"),
-    rename("blocks.{layer}.attn.q_bias", "layers.{layer}.attention.query_bias"),
-    rename("blocks.{layer}.attn.v_bias", "layers.{layer}.attention.value_bias"),
-    rename(
-        "blocks.{layer}.attn.relative_position_bias_table", "layers.{layer}.attention.relative_position_bias_table"
-    ),
-    drop("blocks.{layer}.attn.relative_position_index", _INDEX_TABLE),
+    *under("blocks.{layer}.", "layers.{layer}.", _BEIT_LAYER_RULES),
     *SCALED_VIT_RULES,
 )
 
 __all__ = [
     "BEIT_RULES",
+    "MMSEG_BEIT_RULES",
     "MMSEG_LAYER_RULES",
     "MMSEG_VIT_RULES",
     "SCALED_VIT_RULES",

@@ -30,6 +30,7 @@ class ViTEncoderConfig(PreTrainedConfig):
         image_size (`int` or `(height, width)`, defaults to 512):
             Input size in pixels whose patch grid the position embeddings are stored for.
         patch_size (`int`, defaults to 16): Side of a patch in pixels.
+        patch_bias (`bool`, defaults to `True`): Whether the convolution that makes tokens of patches has a bias.
         hidden_size, num_hidden_layers, num_attention_heads, intermediate_size, hidden_act:
             Width, depth, heads, width of the feed-forward layer and its activation.
         hidden_dropout_prob, attention_probs_dropout_prob (`float`, defaults to 0): Dropout probabilities.
@@ -78,6 +79,7 @@ class ViTEncoderConfig(PreTrainedConfig):
     image_size: int | list[int] | tuple[int, int] = 512
     patch_size: int = 16
     num_channels: int = 3
+    patch_bias: bool = True
     hidden_size: int = 768
     num_hidden_layers: int = 12
     num_attention_heads: int = 12

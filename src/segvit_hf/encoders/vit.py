@@ -62,7 +62,11 @@ class ViTEmbeddings(nn.Module):
                 torch.zeros(1, config.num_prefix_tokens + rows * columns, config.hidden_size)
             )
         self.patch_embeddings = nn.Conv2d(
-            config.num_channels, config.hidden_size, kernel_size=config.patch_size, stride=config.patch_size
+            config.num_channels,
+            config.hidden_size,
+            kernel_size=config.patch_size,
+            stride=config.patch_size,
+            bias=config.patch_bias,
         )
         self.dropout = nn.Dropout(config.hidden_dropout_prob)
 

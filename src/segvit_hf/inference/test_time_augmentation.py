@@ -1,8 +1,9 @@
 """Multi-scale and flip augmentation at test time: the mean of the views' probabilities at the photo's size.
 
-Follows `inference` and `aug_test` of mmsegmentation's `EncoderDecoder` (also used by SegViT, SETR and ViT-Adapter) and
-`segm.model.utils.inference` of Segmenter: the logits of every view are resized to the photo, passed through softmax
-and un-flipped; the probabilities are averaged and the most probable class is taken.
+Follows `inference` and `aug_test` of mmsegmentation 0.x's `EncoderDecoder` (also used by SegViT, SETR and
+ViT-Adapter), `SegTTAModel` of 1.x (SegViTv2; only at a single scale does 1.x leave out the softmax, which changes no
+label map) and `segm.model.utils.inference` of Segmenter: the logits of every view are resized to the photo, passed
+through softmax and un-flipped; the probabilities are averaged and the most probable class is taken.
 """
 
 import math

@@ -1,4 +1,4 @@
-"""Sizes of feature maps and images: bilinear resizes, padding to multiples, and the way back."""
+"""Feature maps and images: as tokens, bilinear resizes, padding to multiples, and the way back."""
 
 from collections.abc import Sequence
 
@@ -8,6 +8,14 @@ import torch.nn.functional as F
 # Rows and columns of a feature map; height and width of an image.
 Grid = tuple[int, int]
 Size = tuple[int, int]
+
+
+def tokens_of(feature_map: torch.Tensor) -> torch.Tensor:
+    """(batch, channels, rows, columns) -> (batch, rows * columns, channels), row by row, contiguous.
+
+    A linear layer rounds strided tokens otherwise when its weights are frozen than when they are not.
+    """
+    return feature_map.flatten(2).transpose(1, 2).contiguous()
 
 
 def resize_bilinear(maps: torch.Tensor, size: Sequence[int], *, align_corners: bool = False) -> torch.Tensor:
@@ -37,4 +45,4 @@ def resize_padded(scores: torch.Tensor, size: Sequence[int], divisor: int) -> to
     return scores[:, :, :height, :width].contiguous()
 
 
-__all__ = ["Grid", "Size", "pad_to_multiple", "resize_bilinear", "resize_padded"]
+__all__ = ["Grid", "Size", "pad_to_multiple", "resize_bilinear", "resize_padded", "tokens_of"]

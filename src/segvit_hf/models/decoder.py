@@ -8,6 +8,7 @@ those of the model's forward.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
@@ -30,11 +31,13 @@ class DecoderOutput(ModelOutput):
         logits: (batch, num_labels, height, width), the size of the input.
         losses: The weighted parts of the training loss by the original's names; with labels only.
         attentions: Every layer's attention probabilities, where the original shows them.
+        predictions: What the losses are made of, in the decoder's own form; with labels, of SegViT's only.
     """
 
     logits: torch.Tensor | None = None
     losses: dict[str, torch.Tensor] | None = None
     attentions: tuple[torch.Tensor, ...] | None = None
+    predictions: Any | None = None
 
 
 class DecodeHead(nn.Module):

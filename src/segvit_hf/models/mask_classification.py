@@ -1,4 +1,4 @@
-"""Segmentation by masks with classes (Cheng et al., 2021), as SegViT and Mask2Former do it."""
+"""Segmentation by masks with classes (Cheng et al., 2021), as SegViT, SegViTv2 and Mask2Former do it."""
 
 import torch
 
@@ -16,4 +16,17 @@ def semantic_inference(class_logits: torch.Tensor, mask_logits: torch.Tensor) ->
     return torch.einsum("bqc,bqhw->bchw", class_logits.softmax(-1)[..., :-1], mask_logits.sigmoid())
 
 
-__all__ = ["semantic_inference"]
+def presence_inference(presence_logits: torch.Tensor, mask_logits: torch.Tensor) -> torch.Tensor:
+    """Scores `softmax(presence logits)[c, 0] * sigmoid(mask logits)[c]`, for one query a class (SegViTv2).
+
+    Args:
+        presence_logits: (batch, num_labels, 2): the class is in the image, or not.
+        mask_logits: (batch, num_labels, rows, columns).
+
+    Returns:
+        (batch, num_labels, rows, columns), between 0 and 1; the scores of a class depend on no other class.
+    """
+    return presence_logits.softmax(-1)[..., :1, None] * mask_logits.sigmoid()
+
+
+__all__ = ["presence_inference", "semantic_inference"]

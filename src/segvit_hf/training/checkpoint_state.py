@@ -27,6 +27,8 @@ _FREE_FIELDS = {
         "skip_unreadable",
     ),
 }
+# Fields that checkpoints of before do not have, and what they were.
+_LATER_FIELDS: dict[str, dict[str, Any]] = {"schedule": {"decay_after_warmup": False}}
 _TYPES = {"step": int, "num_processes": int, "recipe": dict, "identity": dict, "progress": dict}
 
 
@@ -58,7 +60,7 @@ def read_state(checkpoint: Path, recipe: Recipe, identity: dict[str, Any]) -> di
         ResumeError: A field that decides the result differs; the message names it and both values.
     """
     state = _parse(checkpoint)
-    saved = _with_augmentation_at_the_top(state["recipe"])
+    saved = _with_later_fields(_with_augmentation_at_the_top(state["recipe"]))
     difference = _first_difference(_decisive(saved), _decisive(recipe.to_dict()))
     difference = difference or _first_difference(state["identity"], identity)
     if difference is not None:
@@ -136,6 +138,15 @@ def _with_augmentation_at_the_top(recipe: dict[str, Any]) -> dict[str, Any]:
         return recipe
     data = dict(data)
     return {**recipe, "data": data, "augmentation": data.pop("augmentation")}
+
+
+def _with_later_fields(recipe: dict[str, Any]) -> dict[str, Any]:
+    later = {
+        name: {**fields, **recipe[name]}
+        for name, fields in _LATER_FIELDS.items()
+        if isinstance(recipe.get(name), dict)
+    }
+    return {**recipe, **later}
 
 
 def _decisive(recipe: dict[str, Any]) -> dict[str, Any]:

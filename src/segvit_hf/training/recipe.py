@@ -293,6 +293,7 @@ class ScheduleRecipe:
         minimum_learning_rate: What all parameter groups end at.
         warmup_steps: Optimizer steps of the warm-up.
         warmup_ratio: Share of the learning rate that the warm-up begins with.
+        decay_after_warmup: Whether the decay begins when the warm-up ends (mmengine), not at the first step (mmcv).
     """
 
     max_steps: int
@@ -300,6 +301,7 @@ class ScheduleRecipe:
     minimum_learning_rate: float = 0.0
     warmup_steps: int = 0
     warmup_ratio: float = 1e-6
+    decay_after_warmup: bool = False
 
     def __post_init__(self) -> None:
         _check(0 < self.max_steps <= LARGEST_STEP, f"max_steps: expected 1 to {LARGEST_STEP}, found {self.max_steps}")

@@ -18,14 +18,16 @@ def config(**fields: object) -> SegVitConfig:
 
 @pytest.mark.parametrize(("supervised", "names"), [(None, ["", "_0", "_1"]), (2, ["", "_0"]), (1, [""])])
 def test_only_supervised_outputs_get_a_loss(supervised: int | None, names: list[str]) -> None:
-    losses = segvit_losses(config(num_supervised_outputs=supervised), random_outputs(), torch.zeros(2, 24, 24).long())
+    losses = segvit_losses(
+        config(num_supervised_outputs=supervised), [random_outputs()], torch.zeros(2, 24, 24).long()
+    )
     assert set(losses) == {f"loss_{part}{name}" for part in ("ce", "mask", "dice") for name in names}
 
 
 def test_a_batch_without_any_class_has_a_finite_loss_and_gradients() -> None:
     (class_logits, mask_logits) = random_outputs(1)[0]
     class_logits.requires_grad_(), mask_logits.requires_grad_()
-    losses = segvit_losses(config(), [(class_logits, mask_logits)], torch.full((2, 24, 24), 255))
+    losses = segvit_losses(config(), [[(class_logits, mask_logits)]], torch.full((2, 24, 24), 255))
     sum(losses.values()).backward()
     assert losses["loss_mask"] == losses["loss_dice"] == 0
     assert class_logits.grad.isfinite().all()
@@ -40,5 +42,5 @@ def test_a_perfect_prediction_has_almost_no_loss() -> None:
     for query, target in enumerate([0, 1, 4, 4]):
         class_logits[0, query, target] = 20.0
     masks = torch.stack([labels == 0, labels == 1, labels == 2, labels == 3], 1).float() * 40 - 20
-    losses = segvit_losses(config(), [(class_logits, masks)], labels)
+    losses = segvit_losses(config(), [[(class_logits, masks)]], labels)
     assert all(loss < 1e-3 for loss in losses.values())

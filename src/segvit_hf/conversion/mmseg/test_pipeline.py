@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from segvit_hf.conversion.errors import ConversionError
-from segvit_hf.conversion.labels import reduces_labels
 from segvit_hf.conversion.original_fields import LARGEST_SIZE, OriginalFields
 from segvit_hf.messages import quoted
 
@@ -17,26 +16,6 @@ _PIXEL_MAXIMUM = 255
 _LARGEST_VALUE = 1e6
 # Steps that only move data around at test time.
 _NEUTRAL_STEPS = ("RandomFlip", "ImageToTensor", "DefaultFormatBundle", "Collect")
-
-
-def original_processor_arguments(original: Mapping[str, Any], **without: Any) -> dict[str, Any]:
-    """What an original configuration says of its image processor.
-
-    Args:
-        original: `reduce_zero_label` (whether label 0 of the data set's maps means "no class") and `test_pipeline` are
-            read; both are optional.
-        without: Fields to set where a pipeline that is given does without the step, unlike our defaults.
-
-    Returns:
-        `do_reduce_labels`, and what `image_processor_arguments` reads from the pipeline.
-
-    Raises:
-        ConversionError: If a step or a setting of the pipeline is not supported, naming it.
-    """
-    arguments: dict[str, Any] = {"do_reduce_labels": reduces_labels(original, default=False)}
-    if original.get("test_pipeline"):
-        arguments.update({**without, **image_processor_arguments(original["test_pipeline"])})
-    return arguments
 
 
 def image_processor_arguments(test_pipeline: Any) -> dict[str, Any]:
@@ -55,7 +34,7 @@ def image_processor_arguments(test_pipeline: Any) -> dict[str, Any]:
     Raises:
         ConversionError: If a step or a setting is not supported, naming it.
     """
-    steps = _steps(test_pipeline, "test_pipeline")
+    steps = pipeline_steps(test_pipeline, "test_pipeline")
     arguments: dict[str, Any] = {"do_resize": False, "do_normalize": False}
     found_augmentation = False
     for step in steps:
@@ -77,12 +56,12 @@ def image_processor_arguments(test_pipeline: Any) -> dict[str, Any]:
 
 def _augmentation_arguments(step: OriginalFields) -> dict[str, Any]:
     arguments: dict[str, Any] = {}
-    scale = _image_scale(step)
+    _image_scale(step, "img_scale")
     step.ignore("img_ratios", "flip", "flip_direction")
-    for transform in _steps(step.use("transforms"), f"{step.where}.transforms"):
+    for transform in pipeline_steps(step.use("transforms"), f"{step.where}.transforms"):
         kind = transform.use("type")
         if kind in ("Resize", "SETR_Resize"):
-            arguments.update(_resize_arguments(transform, scale))
+            arguments.update(resize_arguments(transform, step, "img_scale"))
         elif kind == "ResizeToMultiple":
             arguments["size_divisor"] = transform.use_int("size_divisor", 32)
             transform.require("interpolation", None, default=None)
@@ -95,8 +74,8 @@ def _augmentation_arguments(step: OriginalFields) -> dict[str, Any]:
         elif kind == "Normalize":
             transform.require("to_rgb", True, default=True)
             arguments["do_normalize"] = True
-            arguments["image_mean"] = _per_channel(transform, "mean")
-            arguments["image_std"] = _per_channel(transform, "std")
+            arguments["image_mean"] = values_per_channel(transform, "mean")
+            arguments["image_std"] = values_per_channel(transform, "std")
             transform.finish()
         elif kind not in _NEUTRAL_STEPS:
             raise ConversionError(f"{transform.where}: the step {quoted(kind)} is not supported.")
@@ -104,7 +83,15 @@ def _augmentation_arguments(step: OriginalFields) -> dict[str, Any]:
     return arguments
 
 
-def _resize_arguments(transform: OriginalFields, scale: tuple[int, int]) -> dict[str, Any]:
+def resize_arguments(transform: OriginalFields, scale_holder: OriginalFields, name: str) -> dict[str, Any]:
+    """What a step `Resize` says.
+
+    Args:
+        transform: The step.
+        scale_holder: The step whose field `name` is the scale, [long side, short side].
+        name: That field.
+    """
+    scale = _image_scale(scale_holder, name)
     transform.require("ratio_range", None, default=None)
     transform.require("img_scale", None, default=None)
     transform.ignore("multiscale_mode")
@@ -137,19 +124,19 @@ def _minimum_short_edge(transform: OriginalFields, scale: tuple[int, int]) -> in
     return minimum
 
 
-def _image_scale(step: OriginalFields) -> tuple[int, int]:
-    value = step.use("img_scale")
+def _image_scale(step: OriginalFields, name: str) -> tuple[int, int]:
+    value = step.use(name)
     if isinstance(value, Sequence) and len(value) == 1 and isinstance(value[0], Sequence):
         value = value[0]
     if not (isinstance(value, Sequence) and len(value) == 2 and all(_is_side(side) for side in value)):
         raise ConversionError(
-            f"{step.where}.img_scale: expected one pair of whole numbers from 1 to {LARGEST_SIZE}, found "
-            f"{quoted(value)}."
+            f"{step.where}.{name}: expected one pair of whole numbers from 1 to {LARGEST_SIZE}, found {quoted(value)}."
         )
     return (value[0], value[1])
 
 
-def _per_channel(transform: OriginalFields, name: str) -> list[float]:
+def values_per_channel(transform: OriginalFields, name: str) -> list[float]:
+    """Three numbers for red, green and blue, brought from pixels in 0..255 to pixels in 0..1."""
     values = transform.use(name)
     # A standard deviation of 0 would make every pixel infinite.
     lowest = math.ulp(0.0) if name == "std" else -math.inf
@@ -168,10 +155,11 @@ def _is_value(value: Any, lowest: float) -> bool:
     return type(value) in (int, float) and lowest <= value < _LARGEST_VALUE and value > -_LARGEST_VALUE
 
 
-def _steps(values: Any, where: str) -> list[OriginalFields]:
+def pipeline_steps(values: Any, where: str) -> list[OriginalFields]:
+    """The steps of a pipeline, in order; `where` is how errors call it."""
     if not isinstance(values, Sequence) or isinstance(values, (str, bytes, Mapping)):
         raise ConversionError(f"{where}: expected a list of steps, found {quoted(values)}.")
     return [OriginalFields(step, f"{where}[{index}]") for index, step in enumerate(values)]
 
 
-__all__ = ["image_processor_arguments", "original_processor_arguments"]
+__all__ = ["image_processor_arguments", "pipeline_steps", "resize_arguments", "values_per_channel"]

@@ -1,15 +1,19 @@
 """The plain ViT encoders of mmsegmentation: configuration fields.
 
-Follows mmsegmentation 0.x's mmseg/models/backbones/vit.py (https://github.com/open-mmlab/mmsegmentation) and SegViT's
-vit_shrink (https://github.com/zbwxp/SegVit).
+Follows mmsegmentation's mmseg/models/backbones/vit.py (https://github.com/open-mmlab/mmsegmentation), 0.x and 1.x, and
+SegViT's vit_shrink (https://github.com/zbwxp/SegVit).
 """
 
+from collections.abc import Mapping
 from typing import Any
+
+import torch
 
 from segvit_hf.conversion.original_fields import OriginalFields
 
 # torch.nn.LayerNorm's own epsilon, which mmcv keeps when norm_cfg names none.
 _DEFAULT_LAYER_NORM_EPS = 1e-5
+_PATCH_EMBEDDING = "backbone.patch_embed.projection"
 
 
 def mmseg_vit_configuration(backbone: OriginalFields) -> dict[str, Any]:
@@ -28,6 +32,8 @@ def mmseg_vit_configuration(backbone: OriginalFields) -> dict[str, Any]:
         "image_size": backbone.use_pair("img_size", 224),
         "patch_size": backbone.use_int("patch_size", 16),
         "num_channels": backbone.use_int("in_channels", 3),
+        # 1.x's default is False, 0.x has no such field and always a bias: `patch_bias_of` looks at the weights.
+        "patch_bias": backbone.use_bool("patch_bias", True),
         "hidden_size": hidden_size,
         "num_hidden_layers": num_layers,
         "num_attention_heads": backbone.use_int("num_heads", 12),
@@ -36,7 +42,7 @@ def mmseg_vit_configuration(backbone: OriginalFields) -> dict[str, Any]:
         "hidden_dropout_prob": backbone.use_rate("drop_rate", 0.0),
         "attention_probs_dropout_prob": backbone.use_rate("attn_drop_rate", 0.0),
         "drop_path_rate": backbone.use_rate("drop_path_rate", 0.0),
-        # mmsegmentation 0.x builds the attention without its drop path.
+        # mmsegmentation builds the attention without its drop path.
         "drop_path_on_attention": False,
         "layer_norm_eps": layer_norm_eps(backbone),
         # The class token is in the checkpoint either way: without it mmsegmentation only adds position embeddings.
@@ -48,7 +54,7 @@ def mmseg_vit_configuration(backbone: OriginalFields) -> dict[str, Any]:
             "interpolate_mode", "bicubic", "bilinear", default="bicubic"
         ),
         "position_embedding_resize_by": "count",
-        "encoder_out_indices": _out_indices(backbone, num_layers),
+        "encoder_out_indices": out_layers(backbone, num_layers),
         "shrink_index": backbone.use_index("shrink_idx", 8) if kind == "vit_shrink" else None,
         # Without it torch's MultiheadAttention would lack the bias of its output projection too, which ours has.
         "qkv_bias": backbone.require("qkv_bias", True, default=True),
@@ -57,7 +63,10 @@ def mmseg_vit_configuration(backbone: OriginalFields) -> dict[str, Any]:
     backbone.require("patch_norm", False, default=False)
     backbone.require("output_cls_token", False, default=False)
     backbone.require("num_fcs", 2, default=2)
-    backbone.ignore("norm_eval", "with_cp", "pretrained", "init_cfg")
+    backbone.require("patch_pad", "corner", default="corner")
+    backbone.require("out_origin", False, default=False)
+    backbone.require("pre_norm", False, default=False)
+    backbone.ignore("norm_eval", "with_cp", "frozen_exclude", "pretrained", "init_cfg")
     backbone.finish()
     return configuration
 
@@ -74,9 +83,16 @@ def layer_norm_eps(fields: OriginalFields, name: str = "norm_cfg") -> float:
     return eps
 
 
-def _out_indices(backbone: OriginalFields, num_layers: int) -> list[int]:
-    indices = backbone.use_indices("out_indices", -1)
+def patch_bias_of(state_dict: Mapping[str, torch.Tensor]) -> dict[str, bool]:
+    """The field `patch_bias`, where weights with mmsegmentation 1.x's names say that there is none."""
+    without = f"{_PATCH_EMBEDDING}.weight" in state_dict and f"{_PATCH_EMBEDDING}.bias" not in state_dict
+    return {"patch_bias": False} if without else {}
+
+
+def out_layers(backbone: OriginalFields, num_layers: int, default: int | list[int] = -1) -> list[int]:
+    """0-based layers of `out_indices`, of which negative ones count from the end."""
+    indices = backbone.use_indices("out_indices", default)
     return [index + num_layers if index < 0 else index for index in indices]
 
 
-__all__ = ["layer_norm_eps", "mmseg_vit_configuration"]
+__all__ = ["layer_norm_eps", "mmseg_vit_configuration", "out_layers", "patch_bias_of"]

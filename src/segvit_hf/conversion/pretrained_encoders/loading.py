@@ -112,6 +112,10 @@ def _dropped_rules(config: ViTEncoderConfig) -> list[Rule]:
     rules = []
     if not config.use_final_norm:
         rules += [drop(f"{norm}.{{rest}}", "the encoder has no final norm") for norm in ("norm", "ln1")]
+    if not config.patch_bias:
+        rules += [
+            drop(f"patch_embed.{name}.bias", "the encoder's patches have no bias") for name in ("proj", "projection")
+        ]
     if not config.use_class_token:
         rules.append(drop("cls_token", "the encoder has no class token"))
     if not config.use_distillation_token:

@@ -11,6 +11,9 @@ from segvit_hf.conversion.errors import ConversionError
 Naming = Literal["original", "mmseg"]
 
 _MMSEG_LAYERS = r"backbone\.layers\.\d+\.attn\.attn\..*"
+_MMSEG_BEIT_LAYERS = r"backbone\.layers\.\d+\.attn\.qkv\..*"
+_BEIT_LAYERS = r"backbone\.blocks\.\d+\.attn\.relative_position_bias_table"
+_SEGVIT_HEAD = r"decode_head\.(atm\.)?(q|class_embed)\..*"
 
 
 @dataclass(frozen=True)
@@ -37,8 +40,10 @@ SIGNATURES = (
         "vit_adapter", "original", "a ViT-Adapter checkpoint", (r"backbone\.(level_embed|spm\..*|interactions\..*)",)
     ),
     Signature("hlg", "original", "an HLG checkpoint", (r"(backbone\.)?block1\.\d+\.global_attn\..*",)),
+    Signature("segvit", "original", "a SegViT checkpoint", (_MMSEG_LAYERS, _SEGVIT_HEAD)),
+    Signature("segvit", "original", "a SegViT checkpoint with a BEiT encoder", (_BEIT_LAYERS, _SEGVIT_HEAD)),
     Signature(
-        "segvit", "original", "a SegViT checkpoint", (_MMSEG_LAYERS, r"decode_head\.(atm\.)?(q|class_embed)\..*")
+        "segvit", "mmseg", "a SegViT checkpoint with mmsegmentation's BEiT encoder", (_MMSEG_BEIT_LAYERS, _SEGVIT_HEAD)
     ),
     Signature("segmenter", "original", "a Segmenter checkpoint", (r"encoder\.blocks\.\d+\..*", r"decoder\..*")),
     Signature(

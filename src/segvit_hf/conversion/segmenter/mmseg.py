@@ -9,8 +9,8 @@ from typing import Any
 
 from segvit_hf.conversion.errors import ConversionError
 from segvit_hf.conversion.labels import label_fields
+from segvit_hf.conversion.mmseg.image_processor import original_processor_arguments
 from segvit_hf.conversion.mmseg.model import model_fields, require_plain_head, sliding_window
-from segvit_hf.conversion.mmseg.test_pipeline import original_processor_arguments
 from segvit_hf.conversion.mmseg.vit import layer_norm_eps, mmseg_vit_configuration
 from segvit_hf.conversion.original_fields import OriginalFields
 from segvit_hf.models.decoder import LAYER_NORM_EPS

@@ -1,1 +1,1 @@
-"""SegViT v1 (Zhang et al., NeurIPS 2022)."""
+"""SegViT (Zhang et al., NeurIPS 2022) and SegViTv2 (Zhang et al., IJCV 2024)."""

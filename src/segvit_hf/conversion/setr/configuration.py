@@ -5,8 +5,9 @@ from typing import Any
 
 from segvit_hf.conversion.errors import ConversionError
 from segvit_hf.conversion.labels import label_fields
+from segvit_hf.conversion.mmseg.image_processor import original_processor_arguments
 from segvit_hf.conversion.mmseg.model import model_fields, sliding_window
-from segvit_hf.conversion.mmseg.test_pipeline import image_processor_arguments, original_processor_arguments
+from segvit_hf.conversion.mmseg.test_pipeline import image_processor_arguments
 from segvit_hf.conversion.reading.recognition import Naming
 from segvit_hf.conversion.setr.mmseg import MMSEG_HEAD_TYPES, read_mmseg_model
 from segvit_hf.conversion.setr.original import read_original_model

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from segvit_hf.conversion.labels import label_fields
+from segvit_hf.conversion.mmseg.image_processor import original_processor_arguments
 from segvit_hf.conversion.mmseg.model import model_fields, sliding_window
-from segvit_hf.conversion.mmseg.test_pipeline import original_processor_arguments
 from segvit_hf.conversion.original_fields import OriginalFields
 from segvit_hf.conversion.vit_adapter.encoder import read_encoder
 from segvit_hf.conversion.vit_adapter.mask2former import read_mask2former, read_matching

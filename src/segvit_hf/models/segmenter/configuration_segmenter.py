@@ -4,19 +4,20 @@ from typing import Any, Literal
 
 from segvit_hf._compat import strict
 from segvit_hf.encoders.configuration_vit import Interpolation, ResizeBy, ViTEncoderConfig
-from segvit_hf.models.configuration import SemanticSegmentationConfig
+from segvit_hf.models.class_groups import ClassGroupsConfig
 
 # The original gives its mask transformer one head per so many channels.
 DECODER_HEAD_SIZE = 64
 
 
 @strict
-class SegmenterConfig(SemanticSegmentationConfig, ViTEncoderConfig):
+class SegmenterConfig(ClassGroupsConfig, ViTEncoderConfig):
     r"""Configuration of [`SegmenterForSemanticSegmentation`]; the defaults are Seg-B-Mask/16 at 512x512.
 
     The encoder's fields are those of [`ViTEncoderConfig`], labels and windows are described in
     [`SemanticSegmentationConfig`] (photos smaller than the window are the image processor's matter, see its
-    `minimum_input_short_edge`). The decoder's:
+    `minimum_input_short_edge`), steps in which the mask transformer's classes were learned in [`ClassGroupsConfig`].
+    The decoder's:
 
     Args:
         decoder_type (`"mask_transformer"` or `"linear"`):

@@ -6,6 +6,7 @@ and DecoderLinear of https://github.com/rstrudel/segmenter.
 """
 
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -22,17 +23,23 @@ from segvit_hf.encoders.vit import ViTPreTrainedModel
 from segvit_hf.layers.attention import Attention, MultiHeadAttention
 from segvit_hf.layers.drop_path import linear_drop_path
 from segvit_hf.layers.mlp import Mlp
-from segvit_hf.layers.resize import resize_padded
+from segvit_hf.layers.resize import resize_padded, tokens_of
 from segvit_hf.layers.transformer import TransformerLayer
+from segvit_hf.models.class_groups import ClassGroupsModel, class_ranges
 from segvit_hf.models.configuration import filled
 from segvit_hf.models.decoder import LAYER_NORM_EPS, DecoderOutput
 from segvit_hf.models.losses import cross_entropy
 from segvit_hf.models.segmenter.configuration_segmenter import SegmenterConfig
-from segvit_hf.models.semantic_segmentation import SemanticSegmentationModel
+
+# What copies of the mask transformer are made of.
+_LAYER_PARTS = ("input_projection.", "layers.", "norm.", "patch_projection", "class_projection")
 
 
 def segmenter_output(
-    config: SegmenterConfig, logits: torch.Tensor, size: tuple[int, int], labels: torch.Tensor | None
+    config: SegmenterConfig,
+    groups: Sequence[torch.Tensor],
+    size: tuple[int, int],
+    labels: torch.Tensor | None,
 ) -> DecoderOutput:
     """What both decoders return.
 
@@ -40,11 +47,14 @@ def segmenter_output(
 
     Args:
         config: Says how logits get the input's size, and gives the ignore index.
-        logits: (batch, num_labels, rows, columns), one for every patch.
+        groups: For each group of classes, logits (batch, num_classes, rows, columns), one for every patch.
         size: (height, width) of the input.
         labels: (batch, height, width), int64.
     """
-    logits = resize_padded(logits, size, config.patch_size if config.crop_padded_logits else 1)
+    # One by one: how a resize rounds depends on the memory layout, which the number of classes has a part in.
+    divisor = config.patch_size if config.crop_padded_logits else 1
+    resized = [resize_padded(logits, size, divisor) for logits in groups]
+    logits = resized[0] if len(resized) == 1 else torch.cat(resized, dim=1)
     losses = None
     if labels is not None:
         losses = {"loss": cross_entropy(logits, labels, config.semantic_loss_ignore_index, avg_non_ignore=True)}
@@ -68,14 +78,37 @@ class SegmenterLinearDecoder(nn.Module):
     ) -> DecoderOutput:
         """As every decoder's, see `segvit_hf.models.decoder`."""
         logits = self.head(feature_maps[-1].permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
-        return segmenter_output(self.config, logits, size, labels)
+        return segmenter_output(self.config, [logits], size, labels)
+
+
+class SegmenterClassGroup(nn.Module):
+    """Classes that a later step has added: their embeddings and norm, and a mask transformer of their own.
+
+    Args:
+        config: Gives the sizes.
+        num_classes: Number of classes of the group.
+    """
+
+    def __init__(self, config: SegmenterConfig, num_classes: int) -> None:
+        super().__init__()
+        width = filled(config.decoder_hidden_size)
+        self.class_embeddings = nn.Parameter(torch.zeros(1, num_classes, width))
+        self.mask_norm = nn.LayerNorm(num_classes, eps=LAYER_NORM_EPS)
+        self.has_layers = not config.share_decoder
+        if self.has_layers:
+            self.input_projection = nn.Linear(config.hidden_size, width)
+            self.layers = nn.ModuleList(mask_transformer_layer(config, i) for i in range(config.decoder_num_layers))
+            self.norm = nn.LayerNorm(width, eps=LAYER_NORM_EPS)
+            self.patch_projection = nn.Parameter(torch.zeros(width, width))
+            self.class_projection = nn.Parameter(torch.zeros(width, width))
 
 
 class SegmenterMaskTransformer(ViTPreTrainedModel):
     """Compares every patch with one embedding per class, after joint transformer layers.
 
     Its attentions are those of the patches, row by row, then of the class embeddings: (batch, num_heads, num_tokens,
-    num_tokens) for every layer.
+    num_tokens) for every layer. Patches attend to class embeddings, so each group of classes that a later step has
+    added passes the layers with the patches by itself, and its attentions follow those of the groups before it.
     """
 
     config: SegmenterConfig
@@ -85,7 +118,8 @@ class SegmenterMaskTransformer(ViTPreTrainedModel):
 
     def __init__(self, config: SegmenterConfig) -> None:
         super().__init__(config)
-        width, num_labels = filled(config.decoder_hidden_size), config.num_labels
+        width = filled(config.decoder_hidden_size)
+        num_labels, *added = (len(classes) for classes in class_ranges(config))
         self.input_projection = nn.Linear(config.hidden_size, width)
         self.class_embeddings = nn.Parameter(torch.zeros(1, num_labels, width))
         self.layers = nn.ModuleList(mask_transformer_layer(config, i) for i in range(config.decoder_num_layers))
@@ -94,15 +128,30 @@ class SegmenterMaskTransformer(ViTPreTrainedModel):
         self.patch_projection = nn.Parameter(torch.zeros(width, width))
         self.class_projection = nn.Parameter(torch.zeros(width, width))
         self.mask_norm = nn.LayerNorm(num_labels, eps=LAYER_NORM_EPS)
+        self.added_groups = nn.ModuleList(SegmenterClassGroup(config, count) for count in added)
         self.post_init()
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
         super()._init_weights(module)
-        if module is self:
-            initialization.trunc_normal_(module.class_embeddings, std=self.config.initializer_range)
-            for projection in (module.patch_projection, module.class_projection):
-                initialization.normal_(projection, std=len(projection) ** -0.5)
+        if isinstance(module, (SegmenterMaskTransformer, SegmenterClassGroup)):
+            initialize_embeddings(module, self.config)
+
+    def add_group(self) -> SegmenterClassGroup:
+        """Appends the group of the last step of the configuration, its weights still to be initialized."""
+        self.added_groups.append(SegmenterClassGroup(self.config, self.config.added_class_counts[-1]))
+        return self.newest_group()
+
+    def newest_group(self) -> SegmenterClassGroup:
+        """The group of the last step that has added classes."""
+        return cast(SegmenterClassGroup, self.added_groups[-1])
+
+    def copy_newest_layers(self) -> None:
+        """Starts the newest group from the mask transformer of the one before it."""
+        before, newest = (self, *self.added_groups)[-2:]
+        if newest.has_layers:
+            weights = {name: value for name, value in before.state_dict().items() if name.startswith(_LAYER_PARTS)}
+            newest.load_state_dict(weights, strict=False)
 
     @merge_with_config_defaults
     @capture_outputs
@@ -114,29 +163,54 @@ class SegmenterMaskTransformer(ViTPreTrainedModel):
         **kwargs: Unpack[TransformersKwargs],
     ) -> DecoderOutput:
         """As every decoder's, see `segvit_hf.models.decoder`."""
-        masks = self.similarities(feature_maps[-1], **kwargs)
+        groups = (self, *self.added_groups)
+        masks = [self.similarities(group, feature_maps[-1], **kwargs) for group in groups]
         return segmenter_output(self.config, masks, size, labels)
 
-    def similarities(self, feature_map: torch.Tensor, **kwargs: Unpack[TransformersKwargs]) -> torch.Tensor:
-        """Cosine similarities of patches and classes, normalized over classes.
+    def similarities(
+        self,
+        group: "SegmenterMaskTransformer | SegmenterClassGroup",
+        feature_map: torch.Tensor,
+        **kwargs: Unpack[TransformersKwargs],
+    ) -> torch.Tensor:
+        """Cosine similarities of patches and a group's classes, normalized over these classes.
 
         Args:
+            group: Itself for the first step's classes, or one of `added_groups`.
             feature_map: (batch, hidden_size, rows, columns).
             **kwargs: Passed to the layers.
 
         Returns:
-            (batch, num_labels, rows, columns).
+            (batch, num_classes, rows, columns).
         """
         grid = feature_map.shape[-2:]
-        patches = self.input_projection(feature_map.flatten(2).transpose(1, 2))
-        hidden_states = torch.cat([patches, self.class_embeddings.expand(len(patches), -1, -1)], dim=1)
-        for layer in self.layers:
+        owner = group if hasattr(group, "layers") else self
+        patches = owner.input_projection(tokens_of(feature_map))
+        hidden_states = torch.cat([patches, group.class_embeddings.expand(len(patches), -1, -1)], dim=1)
+        for layer in owner.layers:
             hidden_states = layer(hidden_states, **kwargs)
-        patches, classes = self.norm(hidden_states).split([grid.numel(), self.config.num_labels], dim=1)
-        patches = F.normalize(patches @ self.patch_projection, dim=-1)
-        classes = F.normalize(classes @ self.class_projection, dim=-1)
-        masks = self.mask_norm(patches @ classes.transpose(1, 2))
+        num_classes = group.class_embeddings.shape[1]
+        patches, classes = owner.norm(hidden_states).split([grid.numel(), num_classes], dim=1)
+        patches = F.normalize(projected(patches, owner.patch_projection), dim=-1)
+        classes = F.normalize(projected(classes, owner.class_projection), dim=-1)
+        masks = group.mask_norm(patches @ classes.transpose(1, 2))
         return masks.transpose(1, 2).unflatten(2, grid)
+
+
+def projected(tokens: torch.Tensor, projection: torch.Tensor) -> torch.Tensor:
+    """(batch, num_tokens, width) @ (width, width), as one product whether or not the projection is trained.
+
+    `torch.matmul` itself makes one product or one an image, and rounds otherwise, by `requires_grad` among others.
+    """
+    return (tokens.flatten(0, 1) @ projection).unflatten(0, tokens.shape[:2])
+
+
+def initialize_embeddings(module: SegmenterMaskTransformer | SegmenterClassGroup, config: SegmenterConfig) -> None:
+    """Gives class embeddings, and projections where the module has them, the original's initial values."""
+    initialization.trunc_normal_(module.class_embeddings, std=config.initializer_range)
+    if hasattr(module, "patch_projection"):
+        for projection in (module.patch_projection, module.class_projection):
+            initialization.normal_(projection, std=len(projection) ** -0.5)
 
 
 def mask_transformer_layer(config: SegmenterConfig, index: int) -> TransformerLayer:
@@ -171,10 +245,15 @@ def mask_transformer_layer(config: SegmenterConfig, index: int) -> TransformerLa
     )
 
 
-class SegmenterForSemanticSegmentation(SemanticSegmentationModel):
-    """Segmenter: a plain ViT and a linear or mask-transformer decoder."""
+class SegmenterForSemanticSegmentation(ClassGroupsModel):
+    """Segmenter: a plain ViT and a linear or mask-transformer decoder.
+
+    Classes can be added to the mask transformer only, and at least two at a time: its logits are normalized over the
+    classes of a group. A patch therefore always has a class of each group that stands out, whether or not it is there.
+    """
 
     config: SegmenterConfig
+    smallest_group = 2
     decoder_classes = {"linear": SegmenterLinearDecoder, "mask_transformer": SegmenterMaskTransformer}
 
 

@@ -2,20 +2,23 @@
 
 from segvit_hf._compat import strict
 from segvit_hf.encoders.configuration_vit import ViTEncoderConfig, as_pair
-from segvit_hf.models.configuration import SemanticSegmentationConfig
+from segvit_hf.models.class_groups import ClassGroupsConfig
 
 
 @strict
-class SegVitConfig(SemanticSegmentationConfig, ViTEncoderConfig):
+class SegVitConfig(ClassGroupsConfig, ViTEncoderConfig):
     r"""Configuration of [`SegVitForSemanticSegmentation`]; the defaults are SegViT-B at 512x512.
 
     The encoder's fields are those of [`ViTEncoderConfig`], labels and windows are described in
-    [`SemanticSegmentationConfig`]. The decoder's:
+    [`SemanticSegmentationConfig`], steps in which classes were learned in [`ClassGroupsConfig`]. The decoder's:
 
     Args:
         decoder_hidden_size, decoder_num_layers, decoder_num_attention_heads, decoder_dropout:
             Width, layers per stage, heads and dropout (attention probabilities included) of the decoder.
         decoder_intermediate_size (`int`, *optional*): Defaults to four times `decoder_hidden_size`.
+        shared_class_head (`bool`, defaults to `False`):
+            SegViTv2's head (Zhang et al., 2024): one classifier for all queries says whether the class of a query is
+            there, and queries don't attend to each other. Otherwise (SegViT) a query's class is predicted among all.
         num_decoder_stages (`int`, defaults to 3):
             The first so many feature maps are decoded, one stage each. The cascade starts with the deepest of them.
         use_input_projection (`bool`): Whether a stage projects and normalizes its feature map first.
@@ -27,6 +30,9 @@ class SegVitConfig(SemanticSegmentationConfig, ViTEncoderConfig):
         class_loss_weight, mask_loss_weight, dice_loss_weight, no_object_weight: Weights of the training loss.
         num_supervised_outputs (`int`, *optional*):
             How many of the decoder's outputs get a loss: the last one always, then the others in order. `None` = all.
+        first_supervised_class (`int`, defaults to 0):
+            The class loss looks at classes from this id on, so that older ones, which the labels of a continual step
+            don't show, are not learned to be absent. `add_classes` sets it to the first new class.
 
     Example:
     ```python
@@ -59,6 +65,7 @@ class SegVitConfig(SemanticSegmentationConfig, ViTEncoderConfig):
     decoder_num_attention_heads: int = 12
     decoder_intermediate_size: int | None = None
     decoder_dropout: float | int = 0.1
+    shared_class_head: bool = False
     num_decoder_stages: int = 3
     use_input_projection: bool = True
     use_token_pyramid: bool = False
@@ -69,6 +76,7 @@ class SegVitConfig(SemanticSegmentationConfig, ViTEncoderConfig):
     dice_loss_weight: float | int = 1.0
     no_object_weight: float | int = 0.1
     num_supervised_outputs: int | None = None
+    first_supervised_class: int = 0
 
     def validate_architecture(self) -> None:
         """Part of `@strict` validation: fields that contradict each other are an error that names them."""
