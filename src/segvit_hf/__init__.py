@@ -5,6 +5,10 @@ Importing this package registers its architectures with transformers' Auto class
 """
 
 from segvit_hf.inference.segment import segment
+from segvit_hf.models.hlg.configuration_hlg import HlgConfig
+from segvit_hf.models.hlg.image_processing_hlg import HlgImageProcessor, HlgImageProcessorPil
+from segvit_hf.models.hlg.modeling_hlg import HlgBackbone, HlgForImageClassification, HlgForSemanticSegmentation
+from segvit_hf.models.hlg.object_detection_hlg import HlgForObjectDetection
 from segvit_hf.models.segmenter.configuration_segmenter import SegmenterConfig
 from segvit_hf.models.segmenter.image_processing_segmenter import SegmenterImageProcessor, SegmenterImageProcessorPil
 from segvit_hf.models.segmenter.modeling_segmenter import SegmenterForSemanticSegmentation
@@ -29,6 +33,13 @@ __version__ = "0.2.0"
 register_architectures()
 
 __all__ = [
+    "HlgBackbone",
+    "HlgConfig",
+    "HlgForImageClassification",
+    "HlgForObjectDetection",
+    "HlgForSemanticSegmentation",
+    "HlgImageProcessor",
+    "HlgImageProcessorPil",
     "SegVitConfig",
     "SegVitForSemanticSegmentation",
     "SegVitImageProcessor",

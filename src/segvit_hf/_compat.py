@@ -19,9 +19,13 @@ from transformers.image_utils import (
     load_image,
 )
 from transformers.modeling_layers import GradientCheckpointingLayer
-from transformers.modeling_outputs import BackboneOutput
+from transformers.modeling_outputs import BackboneOutput, ImageClassifierOutput
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
-from transformers.models.auto.modeling_auto import MODEL_FOR_SEMANTIC_SEGMENTATION_MAPPING_NAMES
+from transformers.models.auto.modeling_auto import (
+    MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING_NAMES,
+    MODEL_FOR_OBJECT_DETECTION_MAPPING_NAMES,
+    MODEL_FOR_SEMANTIC_SEGMENTATION_MAPPING_NAMES,
+)
 from transformers.processing_utils import ImagesKwargs, Unpack
 from transformers.utils import TransformersKwargs, cached_file
 from transformers.utils import logging as transformers_logging
@@ -56,6 +60,9 @@ __all__ = [
     "IMAGENET_DEFAULT_STD",
     "ImageInput",
     "ImagesKwargs",
+    "ImageClassifierOutput",
+    "MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING_NAMES",
+    "MODEL_FOR_OBJECT_DETECTION_MAPPING_NAMES",
     "MODEL_FOR_SEMANTIC_SEGMENTATION_MAPPING_NAMES",
     "OutputRecorder",
     "PILImageResampling",

@@ -4,6 +4,9 @@ from dataclasses import dataclass
 
 from transformers import PreTrainedConfig, PreTrainedModel
 
+from segvit_hf.models.hlg.image_processing_hlg import HlgImageProcessor, HlgImageProcessorPil
+from segvit_hf.models.hlg.modeling_hlg import HlgBackbone, HlgForImageClassification, HlgForSemanticSegmentation
+from segvit_hf.models.hlg.object_detection_hlg import HlgForObjectDetection
 from segvit_hf.models.segmenter.image_processing_segmenter import SegmenterImageProcessor, SegmenterImageProcessorPil
 from segvit_hf.models.segmenter.modeling_segmenter import SegmenterForSemanticSegmentation
 from segvit_hf.models.segvit.image_processing_segvit import SegVitImageProcessor, SegVitImageProcessorPil
@@ -25,6 +28,14 @@ class Architecture:
     image_processor: type
     image_processor_pil: type
     backbone: type[PreTrainedModel] | None = None
+    image_classification: type[PreTrainedModel] | None = None
+    object_detection: type[PreTrainedModel] | None = None
+
+    def model_class(self, config: PreTrainedConfig) -> type[PreTrainedModel]:
+        """The model that a configuration is of: that which its `architectures` name, by default the segmenter."""
+        classes = (self.image_classification, self.object_detection)
+        names = config.architectures or []
+        return next((c for c in classes if c is not None and c.__name__ in names), self.semantic_segmentation)
 
     @property
     def config(self) -> type[PreTrainedConfig]:
@@ -43,6 +54,14 @@ ARCHITECTURES = (
         VitAdapterImageProcessor,
         VitAdapterImageProcessorPil,
         backbone=VitAdapterBackbone,
+    ),
+    Architecture(
+        HlgForSemanticSegmentation,
+        HlgImageProcessor,
+        HlgImageProcessorPil,
+        backbone=HlgBackbone,
+        image_classification=HlgForImageClassification,
+        object_detection=HlgForObjectDetection,
     ),
 )
 

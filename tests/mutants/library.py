@@ -322,14 +322,14 @@ MUTANTS: list[tuple[str, str, str, str, list[str]]] = [
     ),
     (
         "heads below zero",
-        _ENCODERS + "configuration_vit.py",
-        "min(as_pair(value)) < 1",
-        "min(as_pair(value)) == 0",
+        _ENCODERS + "checked_configuration.py",
+        "isinstance(value, Sequence) else (value,)) < 1",
+        "isinstance(value, Sequence) else (value,)) == 0",
         ["tests/models/test_configuration.py"],
     ),
     (
         "rates that are no probabilities",
-        _ENCODERS + "configuration_vit.py",
+        _ENCODERS + "checked_configuration.py",
         "if not 0 <= value < 1:",
         "if value > 1:",
         ["tests/models/test_configuration.py"],
@@ -669,7 +669,7 @@ MUTANTS: list[tuple[str, str, str, str, list[str]]] = [
     ),
     (
         "a million layers are a configuration",
-        "src/segvit_hf/encoders/configuration_vit.py",
+        "src/segvit_hf/encoders/checked_configuration.py",
         "            if _IS_DEPTH.search(name) and isinstance(value, int) and value > _DEEPEST:\n",
         "            if False:\n",
         ["tests/models/test_configuration.py"],

@@ -14,6 +14,7 @@ from segvit_hf.conversion.families import FAMILIES, Family, get_family
 from segvit_hf.conversion.key_mapping import KeyMatch, match_keys
 from segvit_hf.conversion.reading.recognition import Naming, check_family, check_naming
 from segvit_hf.conversion.values import read_values
+from segvit_hf.image_processing.processor import SemanticSegmentationProcessing
 from segvit_hf.messages import quoted
 
 _NONFINITE_ADVICE = " --allow-nonfinite (in Python allow_nonfinite=True) converts them all the same."
@@ -69,8 +70,9 @@ def convert_checkpoint(
     check_naming(found, naming)
     config = entry.config_from_original(original, state_dict)
     image_processor = entry.image_processor_from_original(original)
-    # The originals' pipelines leave it to the head.
-    image_processor.ignore_index = config.semantic_loss_ignore_index
+    if isinstance(image_processor, SemanticSegmentationProcessing):
+        # The originals' pipelines leave it to the head.
+        image_processor.ignore_index = config.semantic_loss_ignore_index
     return _convert(entry, state_dict, config, image_processor, naming, allow_nonfinite)
 
 
@@ -108,7 +110,7 @@ def convert_weights(
 def expected_shapes(config: PreTrainedConfig) -> dict[str, torch.Size]:
     """Names and shapes of the parameters and persistent buffers of a configuration's model; takes no memory."""
     with torch.device("meta"):
-        skeleton = FAMILIES[config.model_type].model_class(config)
+        skeleton = FAMILIES[config.model_type].model_class(config)(config)
     return {name: tensor.shape for name, tensor in skeleton.state_dict().items()}
 
 
@@ -134,7 +136,7 @@ def match_weights(
         key: _transformed(transforms[key], value) if key in transforms else value for key, value in state_dict.items()
     }
     match = match_keys(
-        weights, expected_shapes(config), entry.rules(config, naming), model_name=entry.model_class.__name__
+        weights, expected_shapes(config), entry.rules(config, naming), model_name=entry.model_class(config).__name__
     )
     return weights, match
 
@@ -152,7 +154,7 @@ def _convert(
     _check_size(state_dict, config)
     weights, match = match_weights(state_dict, config, naming)
     parameters = read_values(weights, match.sources, allow_nonfinite=allow_nonfinite, advice=_NONFINITE_ADVICE)
-    model = _build(entry.model_class, config, parameters)
+    model = _build(entry.model_class(config), config, parameters)
     return ConvertedCheckpoint(model=model, image_processor=image_processor, report=match.report)
 
 

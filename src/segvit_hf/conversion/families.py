@@ -11,6 +11,8 @@ from transformers import PreTrainedConfig, PreTrainedModel
 
 from segvit_hf.architectures import Architecture, get_architecture
 from segvit_hf.conversion.errors import ConversionError
+from segvit_hf.conversion.hlg import configuration as hlg_configuration
+from segvit_hf.conversion.hlg import names as hlg_names
 from segvit_hf.conversion.key_mapping import Rule
 from segvit_hf.conversion.reading.recognition import Naming, fits_some
 from segvit_hf.conversion.segmenter import configuration as segmenter_configuration
@@ -59,6 +61,7 @@ class Family:
         naming_of: Whose configuration an original is.
         read_weights: Fields of our configuration that the original reads from the weights, not from its configuration.
         find_configuration: The original's configuration that lies beside a checkpoint file, or `None`.
+        other_image_processor: The class of an original's image processor where it is not the architecture's.
     """
 
     architecture: Architecture
@@ -71,16 +74,16 @@ class Family:
     naming_of: Callable[[Original], Naming] = lambda _original: "original"
     read_weights: Callable[[Weights], dict[str, Any]] = lambda _state_dict: {}
     find_configuration: Callable[[Path], dict[str, Any] | None] = lambda _checkpoint_file: None
+    other_image_processor: Callable[[Original], type | None] = lambda _original: None
 
     @property
     def config_class(self) -> type[PreTrainedConfig]:
         """The class of its configuration."""
         return self.architecture.config
 
-    @property
-    def model_class(self) -> type[PreTrainedModel]:
-        """The class of its model."""
-        return self.architecture.semantic_segmentation
+    def model_class(self, config: PreTrainedConfig) -> type[PreTrainedModel]:
+        """The class of a configuration's model."""
+        return self.architecture.model_class(config)
 
     def config_from_original(self, original: Original, state_dict: Weights | None = None) -> PreTrainedConfig:
         """Our configuration, for an original's.
@@ -108,8 +111,9 @@ class Family:
             ConversionError: If a step or a setting of its pipeline is not supported, naming it.
         """
         arguments = self.read_image_processor(original)
+        processor_class = self.other_image_processor(original) or self.architecture.image_processor
         try:
-            return self.architecture.image_processor(**arguments)
+            return processor_class(**arguments)
         except (ValueError, TypeError, StrictDataclassError) as error:
             raise ConversionError(f"The original's test pipeline: {shown(str(error), longest=300)}") from error
 
@@ -128,6 +132,17 @@ class Family:
 
 # By model type.
 FAMILIES: dict[str, Family] = {
+    "hlg": Family(
+        architecture=get_architecture("hlg"),
+        read_config=hlg_configuration.read_config,
+        read_image_processor=hlg_configuration.read_image_processor,
+        other_image_processor=hlg_configuration.other_image_processor,
+        names={"original": WeightNames(hlg_names.hlg_rules)},
+        heads=hlg_names.HEADS,
+        head_of=hlg_names.task_of,
+        count_classes=hlg_names.count_classes,
+        read_weights=hlg_names.read_weights,
+    ),
     "segmenter": Family(
         architecture=get_architecture("segmenter"),
         read_config=segmenter_configuration.read_config,

@@ -1,20 +1,13 @@
 """The fields of a plain vision-transformer encoder, shared by every architecture's configuration."""
 
-import math
-import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
-
-from transformers import PreTrainedConfig
+from typing import TYPE_CHECKING, Any, Literal
 
 from segvit_hf._compat import strict
+from segvit_hf.encoders.checked_configuration import CheckedConfig
 
 Interpolation = Literal["bicubic", "bilinear"]
 ResizeBy = Literal["grid", "count"]
-
-# What is built one after the other. A million layers would be built for hours, whatever their size; no ViT has 100.
-_IS_DEPTH = re.compile(r"num_(\w+_)?(layers|convolutions)$")
-_DEEPEST = 1000
 
 
 def as_pair(size: int | Sequence[int]) -> tuple[int, int]:
@@ -23,7 +16,7 @@ def as_pair(size: int | Sequence[int]) -> tuple[int, int]:
 
 
 @strict
-class ViTEncoderConfig(PreTrainedConfig):
+class ViTEncoderConfig(CheckedConfig):
     r"""What a plain ViT encoder is made of. Variants of the encoder are values of these fields, never subclasses.
 
     Args:
@@ -58,10 +51,7 @@ class ViTEncoderConfig(PreTrainedConfig):
     """
 
     model_type = "segvit_hf_vit_encoder"
-    # Fields that an architecture does not have, and the value that they must keep.
-    fixed_fields: ClassVar[dict[str, Any]] = {}
-    # Sizes and counts, single or pairs, and rates. Architectures add those of their decoders.
-    positive_fields: ClassVar[tuple[str, ...]] = (
+    positive_fields = (
         "image_size",
         "patch_size",
         "num_channels",
@@ -70,7 +60,7 @@ class ViTEncoderConfig(PreTrainedConfig):
         "num_attention_heads",
         "intermediate_size",
     )
-    probability_fields: ClassVar[tuple[str, ...]] = (
+    probability_fields = (
         "hidden_dropout_prob",
         "attention_probs_dropout_prob",
         "drop_path_rate",
@@ -115,13 +105,7 @@ class ViTEncoderConfig(PreTrainedConfig):
 
     def validate_architecture(self) -> None:
         """Part of `@strict` validation: fields that contradict each other are an error that names them."""
-        self._check_numbers()
-        for name, value in self.fixed_fields.items():
-            if getattr(self, name) != value:
-                raise ValueError(
-                    f"{name}: expected {value!r}, for {type(self).__name__} has no other form, found "
-                    f"{getattr(self, name)!r}."
-                )
+        super().validate_architecture()
         if self.hidden_size % self.num_attention_heads:
             raise ValueError(
                 f"hidden_size ({self.hidden_size}) must be a multiple of num_attention_heads "
@@ -150,21 +134,6 @@ class ViTEncoderConfig(PreTrainedConfig):
                 f"shrink_index must be a layer of the encoder (num_hidden_layers = {self.num_hidden_layers}), "
                 f"found {self.shrink_index}."
             )
-
-    def _check_numbers(self) -> None:
-        for name in self.positive_fields:
-            value = getattr(self, name)
-            if value is not None and min(as_pair(value)) < 1:
-                raise ValueError(f"{name}: expected at least 1, found {value}.")
-        for name in self.probability_fields:
-            value = getattr(self, name)
-            if not 0 <= value < 1:
-                raise ValueError(f"{name}: expected a probability of at least 0 and less than 1, found {value}.")
-        for name, value in vars(self).items():
-            if _IS_DEPTH.search(name) and isinstance(value, int) and value > _DEEPEST:
-                raise ValueError(f"{name}: expected at most {_DEEPEST}, found {value}.")
-            if isinstance(value, float) and not math.isfinite(value):
-                raise ValueError(f"{name}: expected a finite number, found {value}.")
 
     @property
     def patch_grid(self) -> tuple[int, int]:

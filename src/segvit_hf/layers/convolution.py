@@ -3,23 +3,23 @@
 import math
 
 import torch
-import torch.nn.functional as F
 from torch import nn
 
-from segvit_hf._compat import initialization
+from segvit_hf._compat import ACT2FN, initialization
 
 
 class ConvNormAct(nn.Module):
-    """Convolution, batch or group normalization, ReLU; same size for stride 1.
+    """Convolution, batch or group normalization, activation; same size for stride 1.
 
     Args:
         in_channels: Channels of the input.
         out_channels: Channels of the output.
         kernel_size: Side of the kernel; padding is half of it, rounded down.
         stride: Stride of the convolution.
+        groups: Of the convolution.
         num_groups: Group normalization with so many groups, or batch normalization for `None`.
         bias: Whether the convolution has a bias.
-        activation: Whether a ReLU follows.
+        activation: Name of what follows, one of transformers' `ACT2FN`, or `None`.
     """
 
     def __init__(
@@ -29,25 +29,31 @@ class ConvNormAct(nn.Module):
         *,
         kernel_size: int = 1,
         stride: int = 1,
+        groups: int = 1,
         num_groups: int | None = None,
         bias: bool = False,
-        activation: bool = True,
+        activation: str | None = "relu",
     ) -> None:
         super().__init__()
         self.convolution = nn.Conv2d(
-            in_channels, out_channels, kernel_size, stride=stride, padding=kernel_size // 2, bias=bias
+            in_channels,
+            out_channels,
+            kernel_size,
+            stride=stride,
+            padding=kernel_size // 2,
+            groups=groups,
+            bias=bias,
         )
         self.norm: nn.Module
         if num_groups is None:
             self.norm = nn.BatchNorm2d(out_channels)
         else:
             self.norm = nn.GroupNorm(num_groups, out_channels)
-        self.activation = activation
+        self.activation: nn.Module = nn.Identity() if activation is None else ACT2FN[activation]
 
     def forward(self, feature_map: torch.Tensor) -> torch.Tensor:
         """(batch, in_channels, rows, columns) -> (batch, out_channels, rows / stride, columns / stride)."""
-        feature_map = self.norm(self.convolution(feature_map))
-        return F.relu(feature_map) if self.activation else feature_map
+        return self.activation(self.norm(self.convolution(feature_map)))
 
 
 def reset_convolution(convolution: nn.Conv2d | nn.ConvTranspose2d) -> None:
@@ -58,4 +64,12 @@ def reset_convolution(convolution: nn.Conv2d | nn.ConvTranspose2d) -> None:
         initialization.zeros_(convolution.bias)
 
 
-__all__ = ["ConvNormAct", "reset_convolution"]
+def reset_convolution_as_torch(convolution: nn.Conv2d) -> None:
+    """torch's own default initialization, which several originals keep."""
+    initialization.kaiming_uniform_(convolution.weight, a=math.sqrt(5))
+    if convolution.bias is not None:
+        bound = 1 / math.sqrt(convolution.weight[0].numel())
+        initialization.uniform_(convolution.bias, -bound, bound)
+
+
+__all__ = ["ConvNormAct", "reset_convolution", "reset_convolution_as_torch"]

@@ -6,14 +6,13 @@ VIT_MLA_AUXIHead of https://github.com/fudan-zvg/SETR, for inputs of any size an
 mmsegmentation (SETRUPHead, MLANeck, SETRMLAHead, FCNHead), which differ by fields of the configuration.
 """
 
-import math
 from collections.abc import Iterable, Sequence
 
 import torch
 from torch import nn
 
-from segvit_hf._compat import initialization
-from segvit_hf.layers.convolution import ConvNormAct
+from segvit_hf.layers.convolution import ConvNormAct, reset_convolution_as_torch
+from segvit_hf.layers.layer_norm import layer_norm_map
 from segvit_hf.layers.resize import resize_bilinear
 from segvit_hf.models.configuration import filled
 from segvit_hf.models.decoder import DecodeHead
@@ -30,11 +29,6 @@ def upsample(feature_map: torch.Tensor, factor: int, align_corners: bool = False
         return feature_map
     size = [factor * side for side in feature_map.shape[-2:]]
     return resize_bilinear(feature_map, size, align_corners=align_corners)
-
-
-def layer_norm_map(norm: nn.Module, feature_map: torch.Tensor) -> torch.Tensor:
-    """A layer norm over the channels of (batch, channels, rows, columns)."""
-    return norm(feature_map.permute(0, 2, 3, 1)).permute(0, 3, 1, 2).contiguous()
 
 
 class SetrUpsamplingHead(DecodeHead):
@@ -241,11 +235,7 @@ class SetrForSemanticSegmentation(SemanticSegmentationModel):
     def _init_weights(self, module: nn.Module) -> None:
         super()._init_weights(module)
         if isinstance(module, nn.Conv2d):
-            # torch's own default, which the original's heads keep.
-            initialization.kaiming_uniform_(module.weight, a=math.sqrt(5))
-            if module.bias is not None:
-                bound = 1 / math.sqrt(module.weight[0].numel())
-                initialization.uniform_(module.bias, -bound, bound)
+            reset_convolution_as_torch(module)
 
 
 __all__ = ["SetrForSemanticSegmentation"]

@@ -82,11 +82,11 @@ class PixelDecoder(nn.Module):
         super().__init__()
         size, width = config.hidden_size, config.decoder_hidden_size
         self.input_convolutions = nn.ModuleList(
-            ConvNormAct(size, width, num_groups=NUM_GROUPS, bias=True, activation=False) for _ in range(NUM_LEVELS)
+            ConvNormAct(size, width, num_groups=NUM_GROUPS, bias=True, activation=None) for _ in range(NUM_LEVELS)
         )
         self.level_embeddings = nn.Embedding(NUM_LEVELS, width)
         self.layers = nn.ModuleList(PixelDecoderLayer(config) for _ in range(config.pixel_decoder_num_layers))
-        self.lateral_convolution = ConvNormAct(size, width, num_groups=NUM_GROUPS, activation=False)
+        self.lateral_convolution = ConvNormAct(size, width, num_groups=NUM_GROUPS, activation=None)
         self.output_convolution = ConvNormAct(width, width, kernel_size=3, num_groups=NUM_GROUPS)
         self.mask_projection = nn.Conv2d(width, config.mask_feature_size or width, kernel_size=1)
 

@@ -13,6 +13,7 @@ from segvit_hf.encoders.configuration_vit_adapter import NUM_FEATURE_MAPS, SIZE_
 from segvit_hf.layers.convolution import ConvNormAct
 from segvit_hf.layers.resize import resize_bilinear
 from segvit_hf.models.decoder import DecodeHead
+from segvit_hf.models.fcn_head import FcnHead
 from segvit_hf.models.vit_adapter.configuration_vit_adapter import VitAdapterConfig
 
 
@@ -64,31 +65,21 @@ class UperNetDecoder(DecodeHead):
         return self.classifier(self.dropout(fused))
 
 
-class AuxiliaryHead(DecodeHead):
+class AuxiliaryHead(FcnHead):
     """Convolutions and a classifier on one feature map; used in training only."""
 
     def __init__(self, config: VitAdapterConfig) -> None:
         super().__init__(
             config,
+            map_index=config.auxiliary_map_index,
+            in_channels=config.hidden_size,
+            hidden_size=config.auxiliary_hidden_size,
+            num_convolutions=config.auxiliary_num_convolutions,
+            dropout=config.decoder_dropout,
             loss_name="aux.loss_ce",
             loss_weight=config.auxiliary_loss_weight,
             size_divisor=SIZE_DIVISOR,
         )
-        self.map_index = config.auxiliary_map_index
-        width = config.auxiliary_hidden_size
-        self.convolutions = nn.ModuleList(
-            ConvNormAct(config.hidden_size if index == 0 else width, width, kernel_size=3)
-            for index in range(config.auxiliary_num_convolutions)
-        )
-        self.dropout = nn.Dropout2d(config.decoder_dropout)
-        self.classifier = nn.Conv2d(width, config.num_labels, kernel_size=1)
-
-    def classify(self, feature_maps: Sequence[torch.Tensor]) -> torch.Tensor:
-        """Four maps, finest first -> logits (batch, num_labels, rows, columns) at the size of one of them."""
-        feature_map = feature_maps[self.map_index]
-        for convolution in self.convolutions:
-            feature_map = convolution(feature_map)
-        return self.classifier(self.dropout(feature_map))
 
 
 __all__ = ["AuxiliaryHead", "UperNetDecoder"]

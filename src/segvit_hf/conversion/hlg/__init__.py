@@ -1,0 +1,1 @@
+"""HLG's original configurations and names."""
