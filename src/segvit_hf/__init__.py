@@ -5,6 +5,12 @@ Importing this package registers its architectures with transformers' Auto class
 """
 
 from segvit_hf.inference.segment import segment
+from segvit_hf.models.linear_head.configuration_linear_head import LinearHeadConfig
+from segvit_hf.models.linear_head.image_processing_linear_head import (
+    LinearHeadImageProcessor,
+    LinearHeadImageProcessorPil,
+)
+from segvit_hf.models.linear_head.modeling_linear_head import LinearHeadForSemanticSegmentation
 from segvit_hf.models.segmenter.configuration_segmenter import SegmenterConfig
 from segvit_hf.models.segmenter.image_processing_segmenter import SegmenterImageProcessor, SegmenterImageProcessorPil
 from segvit_hf.models.segmenter.modeling_segmenter import SegmenterForSemanticSegmentation
@@ -29,6 +35,10 @@ __version__ = "0.2.0"
 register_architectures()
 
 __all__ = [
+    "LinearHeadConfig",
+    "LinearHeadForSemanticSegmentation",
+    "LinearHeadImageProcessor",
+    "LinearHeadImageProcessorPil",
     "SegVitConfig",
     "SegVitForSemanticSegmentation",
     "SegVitImageProcessor",

@@ -4,6 +4,11 @@ from dataclasses import dataclass
 
 from transformers import PreTrainedConfig, PreTrainedModel
 
+from segvit_hf.models.linear_head.image_processing_linear_head import (
+    LinearHeadImageProcessor,
+    LinearHeadImageProcessorPil,
+)
+from segvit_hf.models.linear_head.modeling_linear_head import LinearHeadForSemanticSegmentation
 from segvit_hf.models.segmenter.image_processing_segmenter import SegmenterImageProcessor, SegmenterImageProcessorPil
 from segvit_hf.models.segmenter.modeling_segmenter import SegmenterForSemanticSegmentation
 from segvit_hf.models.segvit.image_processing_segvit import SegVitImageProcessor, SegVitImageProcessorPil
@@ -44,6 +49,7 @@ ARCHITECTURES = (
         VitAdapterImageProcessorPil,
         backbone=VitAdapterBackbone,
     ),
+    Architecture(LinearHeadForSemanticSegmentation, LinearHeadImageProcessor, LinearHeadImageProcessorPil),
 )
 
 

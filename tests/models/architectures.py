@@ -63,6 +63,9 @@ class SmallModel:
         return AutoModelForSemanticSegmentation.from_config(config).eval()
 
 
+# What DINOv2's ViT-g has.
+GATED = {"use_gated_mlp": True, "hidden_act": "silu", "layer_scale_init_value": 1.0, "use_class_token": True}
+
 SMALL_MODELS = {
     "segvit": SmallModel(
         "segvit",
@@ -86,4 +89,13 @@ SMALL_MODELS = {
     "vit-adapter-upernet": SmallModel("vit_adapter", {**ADAPTER, **UPERNET}),
     # Which tokens a query sees depends on signs of mask logits, some of which 16 bits turn.
     "vit-adapter-beit-mask2former": SmallModel("vit_adapter", {**ADAPTER, **BEIT, **MASK2FORMER}, 0.15),
+    "vit-adapter-patch-14-mask2former": SmallModel(
+        "vit_adapter", {**ADAPTER, **GATED, **MASK2FORMER, "patch_size": 14, "image_size": 70}, 0.15
+    ),
+    "linear-head": SmallModel("linear_head"),
+    "linear-head-four-layers": SmallModel(
+        "linear_head",
+        {**GATED, "encoder_out_indices": [0, 1, 2, 3], "patch_fit": "center", "patch_size": 14, "image_size": 70},
+    ),
+    "linear-head-cut": SmallModel("linear_head", {"patch_fit": "cut", "use_batch_norm": False}),
 }

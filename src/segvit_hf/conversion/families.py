@@ -7,11 +7,13 @@ from typing import Any
 
 import torch
 from huggingface_hub.errors import StrictDataclassError
-from transformers import PreTrainedConfig, PreTrainedModel
+from transformers import PreTrainedConfig
 
 from segvit_hf.architectures import Architecture, get_architecture
+from segvit_hf.conversion.dinov2 import configuration as dinov2_configuration
+from segvit_hf.conversion.dinov2 import names as dinov2_names
 from segvit_hf.conversion.errors import ConversionError
-from segvit_hf.conversion.key_mapping import Rule
+from segvit_hf.conversion.key_mapping import Rule, Split
 from segvit_hf.conversion.reading.recognition import Naming, fits_some
 from segvit_hf.conversion.segmenter import configuration as segmenter_configuration
 from segvit_hf.conversion.segmenter import names as segmenter_names
@@ -36,18 +38,22 @@ class WeightNames:
         rules: For a configuration, original names to ours, first match wins.
         transforms: For a configuration, what makes a tensor ours, by original name; only for tensors that are laid
             out differently.
+        splits: Which tensors are several of ours; rules and transforms are asked for the parts.
     """
 
     rules: Callable[[Any], Sequence[Rule]]
     transforms: Callable[[Any], Mapping[str, Transform]] = lambda _config: {}
+    splits: Sequence[Split] = ()
 
 
 @dataclass(frozen=True)
 class Family:
-    """One architecture.
+    """One architecture, or the models of one project.
 
     Attributes:
         architecture: The classes that a checkpoint becomes.
+        other_architectures, choose_architecture: Where decoders of several architectures were released: the others,
+            and which one an original's configuration describes.
         read_config: From an original's configuration, the fields of ours; raises `ConversionError` for what is
             missing, unknown or not supported.
         read_image_processor: From an original's configuration, the arguments of the image processor.
@@ -71,16 +77,17 @@ class Family:
     naming_of: Callable[[Original], Naming] = lambda _original: "original"
     read_weights: Callable[[Weights], dict[str, Any]] = lambda _state_dict: {}
     find_configuration: Callable[[Path], dict[str, Any] | None] = lambda _checkpoint_file: None
+    other_architectures: tuple[Architecture, ...] = ()
+    choose_architecture: Callable[[Original], Architecture] | None = None
 
     @property
-    def config_class(self) -> type[PreTrainedConfig]:
-        """The class of its configuration."""
-        return self.architecture.config
+    def config_classes(self) -> tuple[type[PreTrainedConfig], ...]:
+        """The classes of its configurations."""
+        return tuple(architecture.config for architecture in (self.architecture, *self.other_architectures))
 
-    @property
-    def model_class(self) -> type[PreTrainedModel]:
-        """The class of its model."""
-        return self.architecture.semantic_segmentation
+    def architecture_of(self, original: Original) -> Architecture:
+        """The classes that a checkpoint of an original's configuration becomes."""
+        return self.architecture if self.choose_architecture is None else self.choose_architecture(original)
 
     def config_from_original(self, original: Original, state_dict: Weights | None = None) -> PreTrainedConfig:
         """Our configuration, for an original's.
@@ -95,7 +102,7 @@ class Family:
         """
         fields = {**self.read_config(original), **self.read_weights(state_dict or {})}
         try:
-            return self.config_class(**fields)
+            return self.architecture_of(original).config(**fields)
         except (ValueError, TypeError, StrictDataclassError) as error:
             raise ConversionError(
                 f"The original's configuration: its fields contradict each other: {shown(str(error), longest=300)}"
@@ -109,7 +116,7 @@ class Family:
         """
         arguments = self.read_image_processor(original)
         try:
-            return self.architecture.image_processor(**arguments)
+            return self.architecture_of(original).image_processor(**arguments)
         except (ValueError, TypeError, StrictDataclassError) as error:
             raise ConversionError(f"The original's test pipeline: {shown(str(error), longest=300)}") from error
 
@@ -121,13 +128,28 @@ class Family:
         """By original name, what makes a tensor ours that is laid out differently."""
         return self.names[naming].transforms(config)
 
+    def splits(self, naming: Naming = "original") -> Sequence[Split]:
+        """Which tensors are several of ours."""
+        return self.names[naming].splits
+
     def head_of_weights(self, keys: Collection[str]) -> str | None:
         """Which of `heads` the original names show, or `None`."""
         return next((head for head, pattern in self.heads.items() if fits_some(pattern, keys)), None)
 
 
-# By model type.
+# By model type, or by the name of the project.
 FAMILIES: dict[str, Family] = {
+    "dinov2": Family(
+        architecture=get_architecture("linear_head"),
+        other_architectures=(get_architecture("vit_adapter"),),
+        choose_architecture=dinov2_configuration.architecture_of,
+        read_config=dinov2_configuration.read_config,
+        read_image_processor=dinov2_configuration.read_image_processor,
+        names={"original": WeightNames(dinov2_names.dinov2_rules, splits=dinov2_names.DINOV2_SPLITS)},
+        heads=dinov2_names.HEADS,
+        head_of=dinov2_names.head_of,
+        count_classes=dinov2_names.count_classes,
+    ),
     "segmenter": Family(
         architecture=get_architecture("segmenter"),
         read_config=segmenter_configuration.read_config,

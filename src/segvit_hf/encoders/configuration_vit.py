@@ -27,6 +27,8 @@ class ViTEncoderConfig(PreTrainedConfig):
         patch_size (`int`, defaults to 16): Side of a patch in pixels.
         hidden_size, num_hidden_layers, num_attention_heads, intermediate_size, hidden_act:
             Width, depth, heads, width of the feed-forward layer and its activation.
+        use_gated_mlp (`bool`, defaults to `False`):
+            Whether the feed-forward layer is gated (SwiGLU with `hidden_act = "silu"`).
         hidden_dropout_prob, attention_probs_dropout_prob (`float`, defaults to 0): Dropout probabilities.
         drop_path_rate (`float`, defaults to 0): Stochastic depth of the last layer; it rises linearly from 0.
         drop_path_on_attention (`bool`, defaults to `True`):
@@ -35,6 +37,8 @@ class ViTEncoderConfig(PreTrainedConfig):
         drop_prefix_tokens (`bool`, defaults to `False`):
             Whether those tokens are removed once position embeddings are added, before the first layer.
         use_final_norm (`bool`, defaults to `False`): Whether the last layer's output is normalized.
+        normalize_feature_maps (`bool`, defaults to `False`):
+            Whether the final norm also acts on the other layers of `encoder_out_indices`, where a decoder reads them.
         layer_scale_init_value (`float`, *optional*):
             Initial value of the per-channel factors of the two residual branches of a layer. `None`: no such factors.
         use_position_embeddings (`bool`, defaults to `True`): Whether learned position embeddings are added.
@@ -44,6 +48,8 @@ class ViTEncoderConfig(PreTrainedConfig):
         position_embedding_interpolation (`"bicubic"` or `"bilinear"`): For inputs of another size.
         position_embedding_resize_by (`"grid"` or `"count"`):
             Whether embeddings are resized when the patch grid differs, or only when the number of patches does.
+        position_embedding_offset (`float`, defaults to 0):
+            What a resize adds to the wanted number of rows and columns when it makes its scale of them (DINOv2: 0.1).
         encoder_out_indices (`list[int]`, *optional*):
             0-based layers whose outputs the decoder reads, ascending. Defaults to the last layer.
         shrink_index (`int`, *optional*):
@@ -78,6 +84,7 @@ class ViTEncoderConfig(PreTrainedConfig):
     num_attention_heads: int = 12
     intermediate_size: int = 3072
     hidden_act: str = "gelu"
+    use_gated_mlp: bool = False
     hidden_dropout_prob: float | int = 0.0
     attention_probs_dropout_prob: float | int = 0.0
     drop_path_rate: float | int = 0.0
@@ -89,11 +96,13 @@ class ViTEncoderConfig(PreTrainedConfig):
     use_distillation_token: bool = False
     drop_prefix_tokens: bool = False
     use_final_norm: bool = False
+    normalize_feature_maps: bool = False
     layer_scale_init_value: float | int | None = None
     use_position_embeddings: bool = True
     use_relative_position_bias: bool = False
     position_embedding_interpolation: Interpolation = "bicubic"
     position_embedding_resize_by: ResizeBy = "grid"
+    position_embedding_offset: float | int = 0.0
     encoder_out_indices: list[int] | tuple[int, ...] | None = None
     shrink_index: int | None = None
 
@@ -132,17 +141,22 @@ class ViTEncoderConfig(PreTrainedConfig):
                 "use_relative_position_bias goes neither with drop_prefix_tokens nor with shrink_index, found "
                 f"{self.drop_prefix_tokens} and {self.shrink_index}."
             )
+        self._check_feature_maps()
+        if self.shrink_index is not None and not 0 <= self.shrink_index < self.num_hidden_layers:
+            raise ValueError(
+                f"shrink_index must be a layer of the encoder (num_hidden_layers = {self.num_hidden_layers}), "
+                f"found {self.shrink_index}."
+            )
+
+    def _check_feature_maps(self) -> None:
         out_indices = list(self.encoder_out_indices or [])
         if out_indices != sorted(set(out_indices)) or not all(0 <= i < self.num_hidden_layers for i in out_indices):
             raise ValueError(
                 "encoder_out_indices must be ascending 0-based layers of the encoder "
                 f"(num_hidden_layers = {self.num_hidden_layers}), found {out_indices}."
             )
-        if self.shrink_index is not None and not 0 <= self.shrink_index < self.num_hidden_layers:
-            raise ValueError(
-                f"shrink_index must be a layer of the encoder (num_hidden_layers = {self.num_hidden_layers}), "
-                f"found {self.shrink_index}."
-            )
+        if self.normalize_feature_maps and not self.use_final_norm:
+            raise ValueError("normalize_feature_maps needs use_final_norm = True, found False.")
 
     def _check_numbers(self) -> None:
         for name in self.positive_fields:
@@ -153,6 +167,11 @@ class ViTEncoderConfig(PreTrainedConfig):
             value = getattr(self, name)
             if not 0 <= value < 1:
                 raise ValueError(f"{name}: expected a probability of at least 0 and less than 1, found {value}.")
+        if not 0 <= self.position_embedding_offset < 1:
+            raise ValueError(
+                "position_embedding_offset: expected at least 0 and less than 1, found "
+                f"{self.position_embedding_offset}."
+            )
         for name, value in vars(self).items():
             if isinstance(value, float) and not math.isfinite(value):
                 raise ValueError(f"{name}: expected a finite number, found {value}.")

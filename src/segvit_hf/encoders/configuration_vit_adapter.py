@@ -12,7 +12,7 @@ SIZE_DIVISOR = 32
 
 @strict
 class ViTAdapterEncoderConfig(ViTEncoderConfig):
-    r"""What ViT-Adapter adds to a plain ViT.
+    r"""What ViT-Adapter adds to a plain ViT: four feature maps, whose strides are 4 to 32 whatever the patch size.
 
     The encoder's fields are those of [`ViTEncoderConfig`]; `encoder_out_indices` are the layers that end an
     interaction with the adapter, the last layer included, and default to four equal groups of layers. The adapter's:
@@ -32,7 +32,6 @@ class ViTAdapterEncoderConfig(ViTEncoderConfig):
 
     model_type = "segvit_hf_vit_adapter_encoder"
     fixed_fields = {
-        "patch_size": 16,  # the feature maps have strides 4 to 32
         "shrink_index": None,
         "drop_prefix_tokens": False,
         "use_distillation_token": False,

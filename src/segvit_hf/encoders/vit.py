@@ -23,7 +23,7 @@ from segvit_hf.encoders.beit import BeitAttention, relative_positions
 from segvit_hf.encoders.configuration_vit import ViTEncoderConfig
 from segvit_hf.layers.attention import Attention, MultiHeadAttention
 from segvit_hf.layers.drop_path import linear_drop_path
-from segvit_hf.layers.mlp import Mlp
+from segvit_hf.layers.mlp import GatedMlp, Mlp
 from segvit_hf.layers.position_embeddings import resize_position_embeddings
 from segvit_hf.layers.resize import Grid, pad_to_multiple
 from segvit_hf.layers.transformer import TransformerLayer
@@ -94,6 +94,7 @@ class ViTEmbeddings(nn.Module):
             grid=stored_grid,
             new_grid=grid,
             mode=self.config.position_embedding_interpolation,
+            offset=float(self.config.position_embedding_offset),
         )
 
 
@@ -106,7 +107,7 @@ def build_layer(config: ViTEncoderConfig, index: int) -> TransformerLayer:
         attention = BeitAttention(config, **sizes, **options, stored_grid=config.patch_grid)
     else:
         attention = MultiHeadAttention(config, **sizes, **options)
-    mlp = Mlp(
+    mlp = (GatedMlp if config.use_gated_mlp else Mlp)(
         hidden_size=config.hidden_size,
         intermediate_size=config.intermediate_size,
         hidden_act=config.hidden_act,
@@ -208,7 +209,10 @@ class ViTEncoder(ViTPreTrainedModel):
             if index == len(self.layers) - 1 and self.config.use_final_norm:
                 hidden_states = self.norm(hidden_states)
             if index in out_indices:
-                feature_maps.append(hidden_states[:, num_prefix_tokens:].transpose(1, 2).unflatten(2, grid))
+                output = hidden_states
+                if self.config.normalize_feature_maps and index < len(self.layers) - 1:
+                    output = self.norm(output)
+                feature_maps.append(output[:, num_prefix_tokens:].transpose(1, 2).unflatten(2, grid))
         return ViTEncoderOutput(last_hidden_state=hidden_states, feature_maps=tuple(feature_maps))
 
 

@@ -31,7 +31,7 @@ from segvit_hf.layers.deformable_attention import (
     sampling_geometry,
 )
 from segvit_hf.layers.drop_path import DropPath
-from segvit_hf.layers.resize import Grid, pad_to_multiple, resize_bilinear
+from segvit_hf.layers.resize import Grid, Size, fit_to_patches, pad_to_multiple, resize_bilinear
 
 
 @dataclass
@@ -60,10 +60,10 @@ class AdapterGeometry:
     extraction: SamplingGeometry
 
 
-def adapter_geometry(patch_grid: Grid, device: torch.device) -> AdapterGeometry:
-    """The geometry for an even number of rows and columns of patches."""
-    rows, columns = patch_grid
-    grids = ((2 * rows, 2 * columns), (rows, columns), (rows // 2, columns // 2))
+def adapter_geometry(size: Size, patch_grid: Grid, device: torch.device) -> AdapterGeometry:
+    """The geometry for an input whose sides are multiples of 32, and the grid of its patches."""
+    height, width = size
+    grids = ((height // 8, width // 8), (height // 16, width // 16), (height // 32, width // 32))
     return AdapterGeometry(
         grids=grids,
         injection=sampling_geometry([patch_grid], grids, device),
@@ -244,8 +244,9 @@ class ViTAdapterEncoder(ViTEncoder):
             padded input, strides 4, 8, 16 and 32.
         """
         pixel_values = pad_to_multiple(pixel_values.to(self.embeddings.patch_embeddings.weight.dtype), SIZE_DIVISOR)
-        hidden_states, grid = self.embeddings(pixel_values)
-        geometry = adapter_geometry(grid, hidden_states.device)
+        hidden_states, grid = self.embeddings(fit_to_patches(pixel_values, self.config.patch_size, "cut"))
+        size = (pixel_values.shape[-2], pixel_values.shape[-1])
+        geometry = adapter_geometry(size, grid, hidden_states.device)
         if self.config.use_relative_position_bias:
             kwargs["relative_positions"] = relative_positions(self.config.patch_grid, grid, hidden_states.device)
         finest, *prior_maps = self.spatial_prior(pixel_values)

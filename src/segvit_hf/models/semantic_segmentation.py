@@ -76,6 +76,10 @@ class SemanticSegmentationModel(ViTPreTrainedModel):
         """Makes the decoder, and in some architectures what stands before and beside it."""
         self.decoder = self.decoder_classes[config.decoder_type](config)
 
+    def encoder_input(self, pixel_values: torch.Tensor) -> torch.Tensor:
+        """What the encoder sees instead of the input; the same by default."""
+        return pixel_values
+
     def neck(self, feature_maps: tuple[torch.Tensor, ...]) -> Sequence[torch.Tensor]:
         """What the decoders read instead of the encoder's feature maps; the same by default."""
         return feature_maps
@@ -101,7 +105,7 @@ class SemanticSegmentationModel(ViTPreTrainedModel):
             labels: (batch, height, width), int64.
             **kwargs: What to return (`output_hidden_states`, `output_attentions`), and options of the attention.
         """
-        encoded = self.encoder(pixel_values, **kwargs)
+        encoded = self.encoder(self.encoder_input(pixel_values), **kwargs)
         feature_maps, size = self.neck(encoded.feature_maps), pixel_values.shape[-2:]
         decoded = self.decoder(feature_maps, size, labels, **kwargs)
         losses = decoded.losses

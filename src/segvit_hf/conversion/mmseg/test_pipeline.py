@@ -15,6 +15,8 @@ from segvit_hf.messages import quoted
 
 _PIXEL_MAXIMUM = 255
 _LARGEST_VALUE = 1e6
+# What configurations write for a long side of any length.
+_NO_LIMIT = 99_999_999
 # Steps that only move data around at test time.
 _NEUTRAL_STEPS = ("RandomFlip", "ImageToTensor", "DefaultFormatBundle", "Collect")
 
@@ -114,10 +116,8 @@ def _resize_arguments(transform: OriginalFields, scale: tuple[int, int]) -> dict
     if not keep_ratio:
         # mmcv writes sizes as (width, height).
         return {"do_resize": True, "size": {"height": scale[1], "width": scale[0]}}
-    arguments: dict[str, Any] = {
-        "do_resize": True,
-        "size": {"shortest_edge": min(scale), "longest_edge": max(scale)},
-    }
+    limit = {} if max(scale) == _NO_LIMIT else {"longest_edge": max(scale)}
+    arguments: dict[str, Any] = {"do_resize": True, "size": {"shortest_edge": min(scale), **limit}}
     if minimum_short_edge is not None:
         arguments["minimum_short_edge"] = minimum_short_edge
     return arguments
@@ -161,7 +161,7 @@ def _per_channel(transform: OriginalFields, name: str) -> list[float]:
 
 
 def _is_side(value: Any) -> bool:
-    return type(value) is int and 0 < value <= LARGEST_SIZE
+    return type(value) is int and (0 < value <= LARGEST_SIZE or value == _NO_LIMIT)
 
 
 def _is_value(value: Any, lowest: float) -> bool:
