@@ -21,6 +21,13 @@ def pad_to_multiple(maps: torch.Tensor, divisor: int, value: float = 0.0) -> tor
     return F.pad(maps, (0, -width % divisor, 0, -height % divisor), value=value)
 
 
+def pad_around(maps: torch.Tensor, divisor: int) -> torch.Tensor:
+    """(..., height, width), filled up with zeros to multiples of `divisor`: half before, the larger half behind."""
+    height, width = -maps.shape[-2] % divisor, -maps.shape[-1] % divisor
+    top, left = height // 2, width // 2
+    return F.pad(maps, (left, width - left, top, height - top))
+
+
 def resize_padded(scores: torch.Tensor, size: Sequence[int], divisor: int) -> torch.Tensor:
     """Brings scores of an input that `pad_to_multiple` has padded to the input's size, without the padding.
 
@@ -37,4 +44,4 @@ def resize_padded(scores: torch.Tensor, size: Sequence[int], divisor: int) -> to
     return scores[:, :, :height, :width].contiguous()
 
 
-__all__ = ["Grid", "Size", "pad_to_multiple", "resize_bilinear", "resize_padded"]
+__all__ = ["Grid", "Size", "pad_around", "pad_to_multiple", "resize_bilinear", "resize_padded"]

@@ -9,6 +9,7 @@ from torch import nn
 from transformers.utils import ModelOutput
 
 from segvit_hf._compat import TransformersKwargs, Unpack, can_return_tuple
+from segvit_hf.encoders.backbone import BackboneEncoder
 from segvit_hf.encoders.inputs import check_pixel_values
 from segvit_hf.encoders.vit import ViTEncoder, ViTPreTrainedModel
 from segvit_hf.models.losses import check_ignore_index, check_labels, integer_labels
@@ -68,7 +69,7 @@ class SemanticSegmentationModel(ViTPreTrainedModel):
     def __init__(self, config: Any) -> None:
         super().__init__(config)
         check_ignore_index(config.semantic_loss_ignore_index, config.num_labels)
-        self.encoder = self.encoder_class(config)
+        self.encoder = self.encoder_class(config) if config.backbone_config is None else BackboneEncoder(config)
         self.build_decoder(config)
         self.post_init()
 
