@@ -95,7 +95,13 @@ SMALL_MODELS = {
     "linear-head": SmallModel("linear_head"),
     "linear-head-four-layers": SmallModel(
         "linear_head",
-        {**GATED, "encoder_out_indices": [0, 1, 2, 3], "patch_fit": "center", "patch_size": 14, "image_size": 70},
+        {
+            **GATED,
+            "encoder_out_indices": [0, 1, 2, 3],
+            "backbone_padding": "center",
+            "patch_size": 14,
+            "image_size": 70,
+        },
     ),
-    "linear-head-cut": SmallModel("linear_head", {"patch_fit": "cut", "use_batch_norm": False}),
+    "linear-head-cut": SmallModel("linear_head", {"backbone_padding": "cut", "use_batch_norm": False}),
 }

@@ -4,9 +4,8 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from transformers import PreTrainedConfig
-
 from segvit_hf._compat import strict
+from segvit_hf.encoders.configuration_backbone import BackboneFields
 
 Interpolation = Literal["bicubic", "bilinear"]
 ResizeBy = Literal["grid", "count"]
@@ -18,7 +17,7 @@ def as_pair(size: int | Sequence[int]) -> tuple[int, int]:
 
 
 @strict
-class ViTEncoderConfig(PreTrainedConfig):
+class ViTEncoderConfig(BackboneFields):
     r"""What a plain ViT encoder is made of. Variants of the encoder are values of these fields, never subclasses.
 
     Args:
@@ -55,6 +54,8 @@ class ViTEncoderConfig(PreTrainedConfig):
         shrink_index (`int`, *optional*):
             Layer whose queries are every second token in both directions, so that all layers from there on work on a
             quarter of the tokens (SegViT's Shrunk encoder).
+
+    The fields of a transformers backbone in the ViT's place are those of [`BackboneFields`].
     """
 
     model_type = "segvit_hf_vit_encoder"
@@ -110,26 +111,29 @@ class ViTEncoderConfig(PreTrainedConfig):
         num_labels: int  # the base class's property, which is never None in a segmentation model
 
     def __post_init__(self, **kwargs: Any) -> None:
+        self.read_backbone_config()
         if self.encoder_out_indices is None:
             self.encoder_out_indices = [self.num_hidden_layers - 1]
         self.encoder_out_indices = list(self.encoder_out_indices)
+        self.write_backbone_config()
         super().__post_init__(**kwargs)
 
     def validate_architecture(self) -> None:
         """Part of `@strict` validation: fields that contradict each other are an error that names them."""
         self._check_numbers()
+        self.validate_backbone()
         for name, value in self.fixed_fields.items():
             if getattr(self, name) != value:
                 raise ValueError(
                     f"{name}: expected {value!r}, for {type(self).__name__} has no other form, found "
                     f"{getattr(self, name)!r}."
                 )
-        if self.hidden_size % self.num_attention_heads:
+        if self.backbone_config is None and self.hidden_size % self.num_attention_heads:
             raise ValueError(
                 f"hidden_size ({self.hidden_size}) must be a multiple of num_attention_heads "
                 f"({self.num_attention_heads})."
             )
-        if any(side % self.patch_size for side in as_pair(self.image_size)):
+        if self.backbone_config is None and any(side % self.patch_size for side in as_pair(self.image_size)):
             raise ValueError(f"image_size ({self.image_size}) must be a multiple of patch_size ({self.patch_size}).")
         if self.use_relative_position_bias and self.num_prefix_tokens != 1:
             raise ValueError(

@@ -25,7 +25,7 @@ from segvit_hf.layers.attention import Attention, MultiHeadAttention
 from segvit_hf.layers.drop_path import linear_drop_path
 from segvit_hf.layers.mlp import GatedMlp, Mlp
 from segvit_hf.layers.position_embeddings import resize_position_embeddings
-from segvit_hf.layers.resize import Grid, pad_to_multiple
+from segvit_hf.layers.resize import Grid, fit_to_patches
 from segvit_hf.layers.transformer import TransformerLayer
 
 
@@ -68,8 +68,8 @@ class ViTEmbeddings(nn.Module):
 
     def forward(self, pixel_values: torch.Tensor) -> tuple[torch.Tensor, Grid]:
         """(batch, channels, height, width), any size -> tokens (batch, num_tokens, hidden_size) and the patch grid."""
-        # A last row or column of patches that is not full is completed with zeros, as mmsegmentation does.
-        pixel_values = pad_to_multiple(pixel_values, self.config.patch_size)
+        # By default a last row or column of patches that is not full is completed with zeros, as mmsegmentation does.
+        pixel_values = fit_to_patches(pixel_values, self.config.patch_size, self.config.backbone_padding)
         patches = self.patch_embeddings(pixel_values.to(self.patch_embeddings.weight.dtype))
         grid = (patches.shape[-2], patches.shape[-1])
         prefix = [getattr(self, name) for name in ("cls_token", "distillation_token") if hasattr(self, name)]

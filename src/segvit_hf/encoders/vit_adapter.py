@@ -31,7 +31,7 @@ from segvit_hf.layers.deformable_attention import (
     sampling_geometry,
 )
 from segvit_hf.layers.drop_path import DropPath
-from segvit_hf.layers.resize import Grid, Size, fit_to_patches, pad_to_multiple, resize_bilinear
+from segvit_hf.layers.resize import Grid, Size, cut_to_multiple, pad_to_multiple, resize_bilinear
 
 
 @dataclass
@@ -244,7 +244,7 @@ class ViTAdapterEncoder(ViTEncoder):
             padded input, strides 4, 8, 16 and 32.
         """
         pixel_values = pad_to_multiple(pixel_values.to(self.embeddings.patch_embeddings.weight.dtype), SIZE_DIVISOR)
-        hidden_states, grid = self.embeddings(fit_to_patches(pixel_values, self.config.patch_size, "cut"))
+        hidden_states, grid = self.embeddings(cut_to_multiple(pixel_values, self.config.patch_size))
         size = (pixel_values.shape[-2], pixel_values.shape[-1])
         geometry = adapter_geometry(size, grid, hidden_states.device)
         if self.config.use_relative_position_bias:

@@ -9,8 +9,8 @@ import torch.nn.functional as F
 # Rows and columns of a feature map; height and width of an image.
 Grid = tuple[int, int]
 Size = tuple[int, int]
-# What becomes of sides that are no multiples of the patch size, see `fit_to_patches`.
-PatchFit = Literal["pad", "center", "cut"]
+# What becomes of sides that are no multiples of the patch size: see `fit_to_patches`.
+Padding = Literal["end", "center", "cut"]
 
 
 def resize_bilinear(maps: torch.Tensor, size: Sequence[int], *, align_corners: bool = False) -> torch.Tensor:
@@ -24,26 +24,24 @@ def pad_to_multiple(maps: torch.Tensor, divisor: int, value: float = 0.0) -> tor
     return F.pad(maps, (0, -width % divisor, 0, -height % divisor), value=value)
 
 
-def fit_to_patches(maps: torch.Tensor, patch_size: int, patch_fit: PatchFit) -> torch.Tensor:
-    """Brings an input to sides that are multiples of the patch size.
+def pad_around(maps: torch.Tensor, divisor: int) -> torch.Tensor:
+    """(..., height, width), filled up with zeros to multiples of `divisor`: half before, the larger half behind."""
+    height, width = -maps.shape[-2] % divisor, -maps.shape[-1] % divisor
+    top, left = height // 2, width // 2
+    return F.pad(maps, (left, width - left, top, height - top))
 
-    Args:
-        maps: (..., height, width).
-        patch_size: Side of a patch.
-        patch_fit: `"pad"` adds zeros at the bottom and at the right; `"center"` on all sides, the larger half at the
-            bottom and at the right; `"cut"` leaves out the last rows and columns, where a patch is left.
 
-    Returns:
-        (..., new height, new width).
-    """
-    if patch_fit == "pad":
-        return pad_to_multiple(maps, patch_size)
+def cut_to_multiple(maps: torch.Tensor, divisor: int) -> torch.Tensor:
+    """(..., height, width) without what exceeds multiples of `divisor`; shorter sides are filled up with zeros."""
     height, width = maps.shape[-2:]
-    if patch_fit == "center":
-        rows, columns = -height % patch_size, -width % patch_size
-        return F.pad(maps, (columns // 2, columns - columns // 2, rows // 2, rows - rows // 2))
-    rows, columns = max(height // patch_size, 1) * patch_size, max(width // patch_size, 1) * patch_size
+    rows, columns = max(height // divisor, 1) * divisor, max(width // divisor, 1) * divisor
     return F.pad(maps, (0, columns - width, 0, rows - height))  # negative padding cuts
+
+
+def fit_to_patches(maps: torch.Tensor, patch_size: int, padding: Padding) -> torch.Tensor:
+    """(..., height, width) with sides that are multiples of the patch size."""
+    fit = {"end": pad_to_multiple, "center": pad_around, "cut": cut_to_multiple}[padding]
+    return fit(maps, patch_size)
 
 
 def resize_padded(scores: torch.Tensor, size: Sequence[int], divisor: int) -> torch.Tensor:
@@ -62,4 +60,14 @@ def resize_padded(scores: torch.Tensor, size: Sequence[int], divisor: int) -> to
     return scores[:, :, :height, :width].contiguous()
 
 
-__all__ = ["Grid", "PatchFit", "Size", "fit_to_patches", "pad_to_multiple", "resize_bilinear", "resize_padded"]
+__all__ = [
+    "Grid",
+    "Padding",
+    "Size",
+    "cut_to_multiple",
+    "fit_to_patches",
+    "pad_around",
+    "pad_to_multiple",
+    "resize_bilinear",
+    "resize_padded",
+]

@@ -9,6 +9,7 @@ from torch import nn
 from transformers.utils import ModelOutput
 
 from segvit_hf._compat import TransformersKwargs, Unpack, can_return_tuple
+from segvit_hf.encoders.backbone import BackboneEncoder
 from segvit_hf.encoders.inputs import check_pixel_values
 from segvit_hf.encoders.vit import ViTEncoder, ViTPreTrainedModel
 from segvit_hf.models.losses import check_ignore_index, check_labels, integer_labels
@@ -68,17 +69,13 @@ class SemanticSegmentationModel(ViTPreTrainedModel):
     def __init__(self, config: Any) -> None:
         super().__init__(config)
         check_ignore_index(config.semantic_loss_ignore_index, config.num_labels)
-        self.encoder = self.encoder_class(config)
+        self.encoder = self.encoder_class(config) if config.backbone_config is None else BackboneEncoder(config)
         self.build_decoder(config)
         self.post_init()
 
     def build_decoder(self, config: Any) -> None:
         """Makes the decoder, and in some architectures what stands before and beside it."""
         self.decoder = self.decoder_classes[config.decoder_type](config)
-
-    def encoder_input(self, pixel_values: torch.Tensor) -> torch.Tensor:
-        """What the encoder sees instead of the input; the same by default."""
-        return pixel_values
 
     def neck(self, feature_maps: tuple[torch.Tensor, ...]) -> Sequence[torch.Tensor]:
         """What the decoders read instead of the encoder's feature maps; the same by default."""
@@ -105,7 +102,7 @@ class SemanticSegmentationModel(ViTPreTrainedModel):
             labels: (batch, height, width), int64.
             **kwargs: What to return (`output_hidden_states`, `output_attentions`), and options of the attention.
         """
-        encoded = self.encoder(self.encoder_input(pixel_values), **kwargs)
+        encoded = self.encoder(pixel_values, **kwargs)
         feature_maps, size = self.neck(encoded.feature_maps), pixel_values.shape[-2:]
         decoded = self.decoder(feature_maps, size, labels, **kwargs)
         losses = decoded.losses

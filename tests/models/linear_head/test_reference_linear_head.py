@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from segvit_hf.conversion import ConvertedCheckpoint, convert_checkpoint
-from segvit_hf.layers.resize import fit_to_patches
+from segvit_hf.layers.resize import pad_around
 from tests.reference import (
     ReferenceCase,
     assert_close_to_reference,
@@ -40,7 +40,7 @@ def test_features_and_logits_of_patches_equal_the_original(family: str, name: st
     case = load_case(family, name)
     model = convert(case).model
     with torch.no_grad():
-        feature_maps = model.encoder(model.encoder_input(case.pixel_values())).feature_maps
+        feature_maps = model.encoder(case.pixel_values()).feature_maps
         assert_close_to_reference(model.decoder.classify(feature_maps), case, "head_logits", 1e-5)
     recorded = sorted(output for output in case.meta["outputs"] if output.startswith("feature."))
     for feature_map, output in zip(reversed(feature_maps), reversed(recorded), strict=False):
@@ -62,5 +62,5 @@ def test_padding_on_all_sides_is_dinov2s() -> None:
     table = load_case("dinov2", "center-padding").meta
     for side, (before, after) in table["pads"].items():
         column = torch.ones(1, 1, int(side), table["multiple"])
-        padded = fit_to_patches(column, table["multiple"], "center")[0, 0, :, 0]
+        padded = pad_around(column, table["multiple"])[0, 0, :, 0]
         assert padded.tolist() == [0.0] * before + [1.0] * int(side) + [0.0] * after

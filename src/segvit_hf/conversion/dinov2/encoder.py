@@ -52,7 +52,7 @@ def read_vit(backbone: OriginalFields) -> dict[str, Any]:
         "use_class_token": True,
         "use_final_norm": True,
         "normalize_feature_maps": backbone.require("norm_of_intermediate_layers", True, default=True),
-        "patch_fit": "center",
+        "backbone_padding": "center",
     }
     backbone.require("center_padding", patch_size, default=patch_size)
     # No head was released for the encoders with registers, nor for those that antialias position embeddings.

@@ -4,7 +4,6 @@ from typing import Literal
 
 from segvit_hf._compat import strict
 from segvit_hf.encoders.configuration_vit import ViTEncoderConfig
-from segvit_hf.layers.resize import PatchFit
 from segvit_hf.models.configuration import SemanticSegmentationConfig
 
 
@@ -20,10 +19,8 @@ class LinearHeadConfig(SemanticSegmentationConfig, ViTEncoderConfig):
         decoder_type (`"linear"`): The only decoder that there is.
         decoder_dropout (`float`, defaults to 0): Dropout of whole channels in front of the batch norm.
         use_batch_norm (`bool`, defaults to `True`): Whether features are batch-normalized before they are classified.
-        patch_fit (`"pad"`, `"center"` or `"cut"`, defaults to `"pad"`):
-            What becomes of inputs whose sides are no multiples of the patch size. `"pad"` fills them up at the bottom
-            and at the right and cuts the logits back. The other two resize the logits of what the encoder saw to the
-            whole input: `"center"` (DINOv2) fills up on all sides, `"cut"` (DINOv3) leaves out the remainder.
+        backbone_padding (`"end"`, `"center"` or `"cut"`, defaults to `"end"`):
+            As that of [`BackboneFields`], for the plain ViT, too.
 
     Example:
     ```python
@@ -35,6 +32,7 @@ class LinearHeadConfig(SemanticSegmentationConfig, ViTEncoderConfig):
 
     model_type = "linear_head"
     fixed_fields = {"shrink_index": None}
+    backbone_fields = ("backbone_final_norm", "freeze_backbone")
     probability_fields = (*ViTEncoderConfig.probability_fields, "decoder_dropout")
 
     image_size: int | list[int] | tuple[int, int] = 518
@@ -47,7 +45,11 @@ class LinearHeadConfig(SemanticSegmentationConfig, ViTEncoderConfig):
     decoder_type: Literal["linear"] = "linear"
     decoder_dropout: float | int = 0.0
     use_batch_norm: bool = True
-    patch_fit: PatchFit = "pad"
+
+    @property
+    def crop_divisor(self) -> int:
+        """What inputs are padded to multiples of where logits are cropped to the input again; else 1."""
+        return self.patch_size if self.backbone_padding == "end" else 1
 
 
 __all__ = ["LinearHeadConfig"]

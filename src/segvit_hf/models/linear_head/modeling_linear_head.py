@@ -10,7 +10,6 @@ import torch
 from torch import nn
 
 from segvit_hf._compat import initialization
-from segvit_hf.layers.resize import fit_to_patches
 from segvit_hf.models.decoder import DecodeHead
 from segvit_hf.models.linear_head.configuration_linear_head import LinearHeadConfig
 from segvit_hf.models.semantic_segmentation import SemanticSegmentationModel
@@ -22,8 +21,7 @@ class LinearDecoder(DecodeHead):
     """Concatenates the feature maps, normalizes every channel over the batch, and classifies every patch."""
 
     def __init__(self, config: LinearHeadConfig) -> None:
-        padded_to = config.patch_size if config.patch_fit == "pad" else 1
-        super().__init__(config, loss_name="decode.loss_ce", size_divisor=padded_to)
+        super().__init__(config, loss_name="decode.loss_ce", size_divisor=config.crop_divisor)
         width = config.hidden_size * len(config.encoder_out_indices or [])
         self.dropout = nn.Dropout2d(config.decoder_dropout)
         self.norm = nn.BatchNorm2d(width) if config.use_batch_norm else nn.Identity()
@@ -39,10 +37,6 @@ class LinearHeadForSemanticSegmentation(SemanticSegmentationModel):
 
     config: LinearHeadConfig
     decoder_classes = {"linear": LinearDecoder}
-
-    def encoder_input(self, pixel_values: torch.Tensor) -> torch.Tensor:
-        """The input with sides that are multiples of the patch size, see `LinearHeadConfig.patch_fit`."""
-        return fit_to_patches(pixel_values, self.config.patch_size, self.config.patch_fit)
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:

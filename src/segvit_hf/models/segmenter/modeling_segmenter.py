@@ -44,7 +44,7 @@ def segmenter_output(
         size: (height, width) of the input.
         labels: (batch, height, width), int64.
     """
-    logits = resize_padded(logits, size, config.patch_size if config.crop_padded_logits else 1)
+    logits = resize_padded(logits, size, config.crop_divisor)
     losses = None
     if labels is not None:
         losses = {"loss": cross_entropy(logits, labels, config.semantic_loss_ignore_index, avg_non_ignore=True)}
