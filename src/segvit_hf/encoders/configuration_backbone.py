@@ -157,6 +157,8 @@ class BackboneFields(PreTrainedConfig):
         "position_embedding_resize_by",
         "shrink_index",
     )
+    # What `freeze_backbone` defaults to.
+    freezes_backbone: ClassVar[bool] = False
     sub_configs = {"backbone_config": AutoConfig}
 
     backbone_config: dict[str, Any] | PreTrainedConfig | None = None
@@ -188,7 +190,8 @@ class BackboneFields(PreTrainedConfig):
         backbone: Any = self.backbone_config
         if backbone is None:
             return
-        self.freeze_backbone = bool(self.freeze_backbone)
+        if self.freeze_backbone is None:
+            self.freeze_backbone = self.freezes_backbone
         if hasattr(backbone, "apply_layernorm"):
             if self.backbone_final_norm is None:
                 self.backbone_final_norm = backbone.apply_layernorm

@@ -114,6 +114,8 @@ class ViTEncoderConfig(BackboneFields):
         self._check_numbers()
         self.validate_backbone()
         for name, value in self.fixed_fields.items():
+            if self.backbone_config is not None and name == "patch_size":
+                continue  # the backbone's
             if getattr(self, name) != value:
                 raise ValueError(
                     f"{name}: expected {value!r}, for {type(self).__name__} has no other form, found "
