@@ -7,6 +7,7 @@ import torch
 from transformers import AutoConfig, AutoModelForSemanticSegmentation, PreTrainedModel
 
 import segvit_hf  # noqa: F401  registers the architectures
+from tests.models.backbones import SMALL_BACKBONES
 
 NUM_LABELS = 5
 ENCODER = {
@@ -42,6 +43,12 @@ MASK2FORMER = {
 }
 
 SETR_DECODER = {"decoder_hidden_size": 16, "mla_head_hidden_size": 8}
+
+
+def backbone(name: str) -> dict[str, Any]:
+    """The fields of a small transformers backbone in the place of the ViT."""
+    config = SMALL_BACKBONES[name]
+    return {"backbone_config": config.to_dict(), "image_size": config.image_size}
 
 
 @dataclass(frozen=True)
@@ -87,6 +94,13 @@ SMALL_MODELS = {
     "setr-pup": SmallModel("setr", {**SETR_DECODER, "decoder_type": "pup"}),
     "setr-mla": SmallModel("setr", {**SETR_DECODER, "decoder_type": "mla"}),
     "vit-adapter-upernet": SmallModel("vit_adapter", {**ADAPTER, **UPERNET}),
+    "segvit-dinov2": SmallModel(
+        "segvit", {**ATM_DECODER, **backbone("dinov2"), "encoder_out_indices": [1, 3], "num_decoder_stages": 2}
+    ),
+    "setr-mla-dinov3": SmallModel("setr", {**SETR_DECODER, **backbone("dinov3"), "decoder_type": "mla"}),
+    "vit-adapter-dinov2-upernet": SmallModel(
+        "vit_adapter", {**ADAPTER, **UPERNET, **backbone("dinov2"), "freeze_backbone": False}
+    ),
     # Which tokens a query sees depends on signs of mask logits, some of which 16 bits turn.
     "vit-adapter-beit-mask2former": SmallModel("vit_adapter", {**ADAPTER, **BEIT, **MASK2FORMER}, 0.15),
     "vit-adapter-patch-14-mask2former": SmallModel(

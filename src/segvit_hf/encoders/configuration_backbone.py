@@ -164,6 +164,8 @@ class BackboneFields(PreTrainedConfig):
     )
     # Fields that this package's ViT doesn't have.
     backbone_fields: ClassVar[tuple[str, ...]] = ("backbone_final_norm", "freeze_backbone", "backbone_padding")
+    # What `freeze_backbone` defaults to.
+    freezes_backbone: ClassVar[bool] = False
     sub_configs = {"backbone_config": AutoConfig}
 
     backbone_config: dict[str, Any] | PreTrainedConfig | None = None
@@ -195,7 +197,8 @@ class BackboneFields(PreTrainedConfig):
         backbone: Any = self.backbone_config
         if backbone is None:
             return
-        self.freeze_backbone = bool(self.freeze_backbone)
+        if self.freeze_backbone is None:
+            self.freeze_backbone = self.freezes_backbone
         if hasattr(backbone, "apply_layernorm"):
             if self.backbone_final_norm is None:
                 self.backbone_final_norm = backbone.apply_layernorm

@@ -60,6 +60,7 @@ class SemanticSegmentationModel(ViTPreTrainedModel):
     accepts_loss_kwargs = False
 
     encoder_class: ClassVar[type[ViTEncoder]] = ViTEncoder
+    backbone_encoder_class: ClassVar[type[BackboneEncoder]] = BackboneEncoder  # with a `backbone_config`
     # By `config.decoder_type`; every class is built from the configuration alone.
     decoder_classes: ClassVar[dict[str, type[nn.Module]]]
 
@@ -69,7 +70,8 @@ class SemanticSegmentationModel(ViTPreTrainedModel):
     def __init__(self, config: Any) -> None:
         super().__init__(config)
         check_ignore_index(config.semantic_loss_ignore_index, config.num_labels)
-        self.encoder = self.encoder_class(config) if config.backbone_config is None else BackboneEncoder(config)
+        own_vit = config.backbone_config is None
+        self.encoder = (self.encoder_class if own_vit else self.backbone_encoder_class)(config)
         self.build_decoder(config)
         self.post_init()
 

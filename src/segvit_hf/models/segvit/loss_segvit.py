@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import torch
 import torch.nn.functional as F
 
-from segvit_hf.layers.resize import resize_bilinear
+from segvit_hf.layers.resize import resize_padded
 from segvit_hf.models.losses import average_num_masks, classes_present, dice_loss
 from segvit_hf.models.segvit.configuration_segvit import SegVitConfig
 
@@ -71,7 +71,7 @@ def _prediction_losses(
     # Only the masks of classes that are there take part: typically a tenth of all, so they are picked first.
     image_index, class_index = present.nonzero(as_tuple=True)
     masks = mask_logits[image_index, class_index].float()
-    masks = resize_bilinear(masks[:, None], labels.shape[-2:])[:, 0]
+    masks = resize_padded(masks[:, None], labels.shape[-2:], config.crop_divisor)[:, 0]
     targets = (labels[image_index] == class_index[:, None, None]).to(masks.dtype)
     masks, targets = masks.flatten(1), targets.flatten(1)
     return {

@@ -13,7 +13,7 @@ from torch import nn
 from segvit_hf._compat import GradientCheckpointingLayer, TransformersKwargs, Unpack, initialization
 from segvit_hf.layers.attention import Attention, MultiHeadAttention
 from segvit_hf.layers.mlp import Mlp
-from segvit_hf.layers.resize import Grid, resize_bilinear
+from segvit_hf.layers.resize import Grid, resize_bilinear, resize_padded
 from segvit_hf.models.decoder import LAYER_NORM_EPS, DecoderOutput
 from segvit_hf.models.mask_classification import semantic_inference
 from segvit_hf.models.segvit.configuration_segvit import SegVitConfig
@@ -170,7 +170,7 @@ class SegVitAtmDecoder(nn.Module):
         mask_size = [round(self.config.mask_side * side / shorter) for side in mask_logits.shape[-2:]]
         scores = semantic_inference(class_logits, resize_bilinear(mask_logits, mask_size))
         return DecoderOutput(
-            logits=resize_bilinear(scores, size),
+            logits=resize_padded(scores, size, self.config.crop_divisor),
             losses=None if labels is None else segvit_losses(self.config, predictions, labels),
         )
 
