@@ -137,9 +137,10 @@ def match_weights(
     """
     entry = FAMILIES[family or config.model_type]
     transforms = entry.transforms(config, naming)
+    complete = {**entry.absent(config, naming), **state_dict}
     weights = {
         key: _transformed(transforms[key], value) if key in transforms else value
-        for key, value in split_weights(state_dict, entry.splits(naming)).items()
+        for key, value in split_weights(complete, entry.splits(naming)).items()
     }
     model_name = get_architecture(config.model_type).semantic_segmentation.__name__
     match = match_keys(weights, expected_shapes(config), entry.rules(config, naming), model_name=model_name)

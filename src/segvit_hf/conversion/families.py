@@ -12,6 +12,8 @@ from transformers import PreTrainedConfig
 from segvit_hf.architectures import Architecture, get_architecture
 from segvit_hf.conversion.dinov2 import configuration as dinov2_configuration
 from segvit_hf.conversion.dinov2 import names as dinov2_names
+from segvit_hf.conversion.dinov3 import configuration as dinov3_configuration
+from segvit_hf.conversion.dinov3 import names as dinov3_names
 from segvit_hf.conversion.errors import ConversionError
 from segvit_hf.conversion.key_mapping import Rule, Split
 from segvit_hf.conversion.reading.recognition import Naming, fits_some
@@ -39,11 +41,13 @@ class WeightNames:
         transforms: For a configuration, what makes a tensor ours, by original name; only for tensors that are laid
             out differently.
         splits: Which tensors are several of ours; rules and transforms are asked for the parts.
+        absent: For a configuration, what stands for entries that a file may lack, by original name.
     """
 
     rules: Callable[[Any], Sequence[Rule]]
     transforms: Callable[[Any], Mapping[str, Transform]] = lambda _config: {}
     splits: Sequence[Split] = ()
+    absent: Callable[[Any], Weights] = lambda _config: {}
 
 
 @dataclass(frozen=True)
@@ -128,6 +132,10 @@ class Family:
         """By original name, what makes a tensor ours that is laid out differently."""
         return self.names[naming].transforms(config)
 
+    def absent(self, config: PreTrainedConfig, naming: Naming = "original") -> Weights:
+        """By original name, what stands for entries that a file may lack."""
+        return self.names[naming].absent(config)
+
     def splits(self, naming: Naming = "original") -> Sequence[Split]:
         """Which tensors are several of ours."""
         return self.names[naming].splits
@@ -149,6 +157,24 @@ FAMILIES: dict[str, Family] = {
         heads=dinov2_names.HEADS,
         head_of=dinov2_names.head_of,
         count_classes=dinov2_names.count_classes,
+    ),
+    "dinov3": Family(
+        architecture=get_architecture("linear_head"),
+        other_architectures=(get_architecture("vit_adapter"),),
+        choose_architecture=dinov3_configuration.architecture_of,
+        read_config=dinov3_configuration.read_config,
+        read_image_processor=dinov3_configuration.read_image_processor,
+        names={
+            "original": WeightNames(
+                dinov3_names.dinov3_rules,
+                dinov3_names.dinov3_transforms,
+                splits=dinov3_names.DINOV3_SPLITS,
+                absent=dinov3_names.dinov3_absent,
+            )
+        },
+        heads=dinov3_names.HEADS,
+        head_of=dinov3_names.head_of,
+        count_classes=dinov3_names.count_classes,
     ),
     "segmenter": Family(
         architecture=get_architecture("segmenter"),

@@ -135,10 +135,8 @@ def report_of_whole(report: Mapping[str, str], state_dict: Iterable[str]) -> dic
         whole, _, part = key.rpartition("[")
         if key in lines:
             lines[key].append(line)
-        elif line.startswith("dropped: "):
-            lines[whole].append(f"[{part} {line}")
-        else:
-            lines[whole].append(line)
+        elif whole in lines:  # neither: what the file lacks
+            lines[whole].append(f"[{part} {line}" if line.startswith("dropped: ") else line)
     return {key: ", ".join(found) for key, found in lines.items()}
 
 

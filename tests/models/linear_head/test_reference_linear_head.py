@@ -1,57 +1,47 @@
-"""The linear head equals the original implementations on every recorded small model."""
+"""The linear head equals DINOv2's and DINOv3's on every recorded small model."""
 
 import pytest
 import torch
 
-from segvit_hf.conversion import ConvertedCheckpoint, convert_checkpoint
 from segvit_hf.layers.resize import pad_around
+from tests.models.dino_models import convert_dino, dino_cases
 from tests.reference import (
-    ReferenceCase,
     assert_close_to_reference,
     assert_gradient_norms_match,
     assert_losses_match,
-    case_names,
     gradient_norms,
     load_case,
 )
 
-CASES = [(family, name) for family in ("dinov2",) for name in case_names(family, "tiny-*") if "m2f" not in name]
-TRAINING_CASES = [(family, name) for family, name in CASES if name.endswith("-train")]
-
-
-def convert(case: ReferenceCase) -> ConvertedCheckpoint:
-    original = {"model": case.arch, "protocol": case.meta.get("protocol")}
-    return convert_checkpoint(case.family, case.state_dict(), original)
+TOLERANCE = 1e-5
+CASES = [*dino_cases("tiny-linear-*"), *dino_cases("tiny-ms-*")]
+TRAINING_CASES = dino_cases("tiny-linear-*train")
 
 
 @pytest.mark.parametrize("attn_implementation", ["eager", "sdpa"])
 @pytest.mark.parametrize(("family", "name"), CASES)
 def test_logits_equal_the_original(family: str, name: str, attn_implementation: str) -> None:
-    case = load_case(family, name)
-    model = convert(case).model
-    model.set_attn_implementation(attn_implementation)
-    model.config.sliding_window = None  # recorded for the whole input
+    case, converted = convert_dino(family, name)
+    converted.model.set_attn_implementation(attn_implementation)
     with torch.no_grad():
-        assert_close_to_reference(model(case.pixel_values()).logits, case, "logits", 1e-5)
+        assert_close_to_reference(converted.model(case.pixel_values()).logits, case, "logits", TOLERANCE)
 
 
 @pytest.mark.parametrize(("family", "name"), CASES)
 def test_features_and_logits_of_patches_equal_the_original(family: str, name: str) -> None:
-    case = load_case(family, name)
-    model = convert(case).model
+    case, converted = convert_dino(family, name)
+    model = converted.model
     with torch.no_grad():
         feature_maps = model.encoder(case.pixel_values()).feature_maps
-        assert_close_to_reference(model.decoder.classify(feature_maps), case, "head_logits", 1e-5)
-    recorded = sorted(output for output in case.meta["outputs"] if output.startswith("feature."))
-    for feature_map, output in zip(reversed(feature_maps), reversed(recorded), strict=False):
-        assert_close_to_reference(feature_map, case, output, 1e-5)
+        assert_close_to_reference(model.decoder.classify(feature_maps), case, "head_logits", TOLERANCE)
+    layers = case.arch.get("out_indices", case.arch["backbone"].get("out_indices"))
+    for index, feature_map in zip(model.config.encoder_out_indices, feature_maps, strict=True):
+        assert_close_to_reference(feature_map, case, f"feature.{layers.index(index)}", TOLERANCE)
 
 
 @pytest.mark.parametrize(("family", "name"), TRAINING_CASES)
 def test_the_loss_and_the_heads_gradients_equal_the_original(family: str, name: str) -> None:
-    case = load_case(family, name)
-    converted = convert(case)
-    converted.model.config.sliding_window = None
+    case, converted = convert_dino(family, name)
     output = converted.model(case.pixel_values(), labels=case.labels())
     assert_losses_match({"total": output.loss}, {"total": case.meta["loss_total"]})
     output.loss.backward()

@@ -97,8 +97,8 @@ def _augmentation_arguments(step: OriginalFields) -> dict[str, Any]:
         elif kind == "Normalize":
             transform.require("to_rgb", True, default=True)
             arguments["do_normalize"] = True
-            arguments["image_mean"] = _per_channel(transform, "mean")
-            arguments["image_std"] = _per_channel(transform, "std")
+            arguments["image_mean"] = per_channel(transform, "mean")
+            arguments["image_std"] = per_channel(transform, "std")
             transform.finish()
         elif kind not in _NEUTRAL_STEPS:
             raise ConversionError(f"{transform.where}: the step {quoted(kind)} is not supported.")
@@ -149,7 +149,8 @@ def _image_scale(step: OriginalFields) -> tuple[int, int]:
     return (value[0], value[1])
 
 
-def _per_channel(transform: OriginalFields, name: str) -> list[float]:
+def per_channel(transform: OriginalFields, name: str) -> list[float]:
+    """The `mean` or the `std` of a step that normalizes pixels in 0..255, for pixels in 0..1."""
     values = transform.use(name)
     # A standard deviation of 0 would make every pixel infinite.
     lowest = math.ulp(0.0) if name == "std" else -math.inf
@@ -174,4 +175,4 @@ def _steps(values: Any, where: str) -> list[OriginalFields]:
     return [OriginalFields(step, f"{where}[{index}]") for index, step in enumerate(values)]
 
 
-__all__ = ["image_processor_arguments", "original_processor_arguments"]
+__all__ = ["image_processor_arguments", "original_processor_arguments", "per_channel"]

@@ -49,6 +49,9 @@ SIGNATURES = (
         "a DINOv2 segmentor with a linear head",
         (r"backbone\.blocks\.\d+\.ls1\.gamma", r"decode_head\.(bn|conv_seg)\..*"),
     ),
+    Signature(
+        "dinov3", "original", "a DINOv3 segmentor", (r"segmentation_model\.0\..*", r"segmentation_model\.1\..*")
+    ),
     Signature("hlg", "original", "an HLG checkpoint", (r"(backbone\.)?block1\.\d+\.global_attn\..*",)),
     Signature(
         "segvit", "original", "a SegViT checkpoint", (_MMSEG_LAYERS, r"decode_head\.(atm\.)?(q|class_embed)\..*")
