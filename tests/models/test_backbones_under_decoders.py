@@ -12,6 +12,7 @@ from tests.models.architectures import ADAPTER, ATM_DECODER, MASK2FORMER, NUM_LA
 from tests.models.backbones import SMALL_BACKBONES
 
 DECODERS: dict[str, dict[str, Any]] = {
+    "linear-head": {"model_type": "linear_head"},
     "segvit": {"model_type": "segvit", **ATM_DECODER},
     "segmenter-mask": {"model_type": "segmenter"},
     "segmenter-linear": {"model_type": "segmenter", "decoder_type": "linear"},
@@ -49,7 +50,7 @@ def test_any_size_trains_and_is_saved_in_one_folder(decoder: str, backbone: str,
         torch.testing.assert_close(loaded(pixel_values).logits, model(pixel_values).logits, atol=1e-4, rtol=1e-4)
 
 
-@pytest.mark.parametrize("decoder", ["segvit", "segmenter-mask", "setr-pup", "vit-adapter-upernet"])
+@pytest.mark.parametrize("decoder", ["linear-head", "segvit", "segmenter-mask", "setr-pup", "vit-adapter-upernet"])
 def test_the_padding_is_cut_off_the_logits(decoder: str) -> None:
     model = build(decoder, "dinov2")
     pixel_values = torch.randn(1, 3, 50, 61)
@@ -60,7 +61,7 @@ def test_the_padding_is_cut_off_the_logits(decoder: str) -> None:
         torch.testing.assert_close(model(pixel_values).logits, expected)
 
 
-@pytest.mark.parametrize("decoder", ["segvit", "segmenter-mask", "setr-pup"])
+@pytest.mark.parametrize("decoder", ["linear-head", "segvit", "segmenter-mask", "setr-pup"])
 def test_logits_of_an_input_padded_around_are_resized(decoder: str) -> None:
     model = build(decoder, "dinov2", backbone_padding="center")
     pixel_values = torch.randn(1, 3, 50, 61)

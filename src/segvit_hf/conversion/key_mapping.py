@@ -137,7 +137,7 @@ def report_of_whole(report: Mapping[str, str], state_dict: Iterable[str]) -> dic
             lines[key].append(line)
         elif whole in lines:  # neither: what the file lacks
             lines[whole].append(f"[{part} {line}" if line.startswith("dropped: ") else line)
-    return {key: ", ".join(found) for key, found in lines.items()}
+    return {key: "; ".join(found) for key, found in lines.items()}
 
 
 def size_along(tensor: torch.Tensor, axis: int) -> int | None:

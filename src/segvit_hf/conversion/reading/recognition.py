@@ -37,6 +37,12 @@ SIGNATURES = (
         "dinov2",
         "original",
         "a DINOv2 segmentor with ViT-Adapter",
+        (r"backbone\.interactions\..*", r"backbone\.blocks\.\d+\.mlp\.w[123]\..*"),
+    ),
+    Signature(
+        "dinov2",
+        "original",
+        "a DINOv2 segmentor with ViT-Adapter",
         # ViT-Adapter's own ViTs have no class token, its BEiTs no position embeddings.
         (r"backbone\.interactions\..*", r"backbone\.cls_token", r"backbone\.pos_embed"),
     ),
