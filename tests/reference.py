@@ -142,7 +142,8 @@ class ReferenceCase:
         if "input" in self.meta:  # named after skimage's function
             name = self.meta["input"]["photo"].removeprefix("skimage.data.")
         else:
-            name = self.meta["image" if "image" in self.meta else "photo"]["name"]
+            photo = self.meta["photo"] if "photo" in self.meta else self.meta["image"]
+            name = photo if isinstance(photo, str) else photo["name"]
         return Image.open(FIXTURES / "photos" / f"{name}.png").convert("RGB")
 
 

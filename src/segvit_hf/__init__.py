@@ -9,6 +9,12 @@ from segvit_hf.models.hlg.configuration_hlg import HlgConfig
 from segvit_hf.models.hlg.image_processing_hlg import HlgImageProcessor, HlgImageProcessorPil
 from segvit_hf.models.hlg.modeling_hlg import HlgBackbone, HlgForImageClassification, HlgForSemanticSegmentation
 from segvit_hf.models.hlg.object_detection_hlg import HlgForObjectDetection
+from segvit_hf.models.linear_head.configuration_linear_head import LinearHeadConfig
+from segvit_hf.models.linear_head.image_processing_linear_head import (
+    LinearHeadImageProcessor,
+    LinearHeadImageProcessorPil,
+)
+from segvit_hf.models.linear_head.modeling_linear_head import LinearHeadForSemanticSegmentation
 from segvit_hf.models.segmenter.configuration_segmenter import SegmenterConfig
 from segvit_hf.models.segmenter.image_processing_segmenter import SegmenterImageProcessor, SegmenterImageProcessorPil
 from segvit_hf.models.segmenter.modeling_segmenter import SegmenterForSemanticSegmentation
@@ -40,6 +46,10 @@ __all__ = [
     "HlgForSemanticSegmentation",
     "HlgImageProcessor",
     "HlgImageProcessorPil",
+    "LinearHeadConfig",
+    "LinearHeadForSemanticSegmentation",
+    "LinearHeadImageProcessor",
+    "LinearHeadImageProcessorPil",
     "SegVitConfig",
     "SegVitForSemanticSegmentation",
     "SegVitImageProcessor",

@@ -7,6 +7,11 @@ from transformers import PreTrainedConfig, PreTrainedModel
 from segvit_hf.models.hlg.image_processing_hlg import HlgImageProcessor, HlgImageProcessorPil
 from segvit_hf.models.hlg.modeling_hlg import HlgBackbone, HlgForImageClassification, HlgForSemanticSegmentation
 from segvit_hf.models.hlg.object_detection_hlg import HlgForObjectDetection
+from segvit_hf.models.linear_head.image_processing_linear_head import (
+    LinearHeadImageProcessor,
+    LinearHeadImageProcessorPil,
+)
+from segvit_hf.models.linear_head.modeling_linear_head import LinearHeadForSemanticSegmentation
 from segvit_hf.models.segmenter.image_processing_segmenter import SegmenterImageProcessor, SegmenterImageProcessorPil
 from segvit_hf.models.segmenter.modeling_segmenter import SegmenterForSemanticSegmentation
 from segvit_hf.models.segvit.image_processing_segvit import SegVitImageProcessor, SegVitImageProcessorPil
@@ -63,6 +68,7 @@ ARCHITECTURES = (
         image_classification=HlgForImageClassification,
         object_detection=HlgForObjectDetection,
     ),
+    Architecture(LinearHeadForSemanticSegmentation, LinearHeadImageProcessor, LinearHeadImageProcessorPil),
 )
 
 

@@ -9,6 +9,7 @@ import torch
 from segvit_hf.conversion.reading.recognition import Naming
 from tests.conversion.mmseg_segmenter import mmseg_original, mmseg_state_dict
 from tests.conversion.mmseg_setr import mmseg_model, mmseg_weights
+from tests.models.dino_models import DINO_FAMILIES
 from tests.reference import ReferenceCase, case_names, load_case
 
 
@@ -50,7 +51,12 @@ class FamilyCase:
         meta = self.recorded.meta
         if self.family == "setr":
             return set(meta["unused_params"])
+        if self.family in DINO_FAMILIES:
+            return {key for key in keys if any(pattern in key for pattern in _DROPPED_OF_DINO[self.family])}
         return {key for key in keys if key.endswith("relative_position_index")}
+
+
+_DROPPED_OF_DINO = {"dinov2": ("mask_token",), "dinov3": ("rope_embed.periods", "bias_mask", "local_cls_norm")}
 
 
 @lru_cache(maxsize=64)
@@ -62,7 +68,7 @@ def _state_dict(case: FamilyCase) -> dict[str, torch.Tensor]:
 
 ORIGINAL_CASES = [
     FamilyCase(family, "mmseg" if name.endswith("-mmseg") else "original", name)
-    for family in ("segmenter", "segvit", "setr", "vit_adapter")
+    for family in ("segmenter", "segvit", "setr", "vit_adapter", *DINO_FAMILIES)
     for name in case_names(family, "tiny-*")
 ]
 MMSEG_SEGMENTERS = [
@@ -86,9 +92,13 @@ REPRESENTATIVES = [
     FamilyCase("vit_adapter", "original", "tiny-upernet-vit"),
     FamilyCase("vit_adapter", "original", "tiny-upernet-beit"),
     FamilyCase("vit_adapter", "original", "tiny-mask2former-beit"),
+    FamilyCase("dinov2", "original", "tiny-linear-native"),
+    FamilyCase("dinov2", "original", "tiny-m2f-adapter"),
+    FamilyCase("dinov3", "original", "tiny-linear-last-train"),
+    FamilyCase("dinov3", "original", "tiny-m2f-vits"),
 ]
 MANIFESTS = [
     FamilyCase(family, "mmseg" if name.endswith("-mmseg") else "original", name)
-    for family in ("segmenter", "segvit", "setr", "vit_adapter")
+    for family in ("segmenter", "segvit", "setr", "vit_adapter", *DINO_FAMILIES)
     for name in case_names(family, "full-*")
 ]

@@ -11,7 +11,7 @@ import torch
 from segvit_hf.conversion import ConversionError, ConvertedCheckpoint, convert_checkpoint, convert_weights
 from segvit_hf.conversion.convert import expected_shapes, match_weights
 from segvit_hf.conversion.families import FAMILIES
-from segvit_hf.conversion.key_mapping import match_keys, rename_key
+from segvit_hf.conversion.key_mapping import match_keys, rename_key, split_weights
 from segvit_hf.conversion.reading.recognition import check_family, recognize_checkpoint_names
 from tests.conversion.family_cases import CASES, MANIFESTS, MMSEG_SETRS, REPRESENTATIVES, FamilyCase
 from tests.reference import assert_close_to_reference
@@ -31,19 +31,58 @@ def convert(case: FamilyCase, state_dict: dict[str, torch.Tensor] | None = None)
 @each_case
 def test_every_key_becomes_a_weight_or_is_dropped_with_a_reason(case: FamilyCase) -> None:
     family, state_dict, converted = FAMILIES[case.family], case.state_dict(), convert(case)
-    assert type(converted.model) is family.model_class
-    assert type(converted.image_processor) is family.architecture.image_processor
+    architecture = family.architecture_of(case.original)
+    assert type(converted.model) is architecture.semantic_segmentation
+    assert type(converted.image_processor) is architecture.image_processor
     assert not converted.model.training
     assert {parameter.dtype for parameter in converted.model.parameters()} == {torch.float32}
     assert all(parameter.is_contiguous() for parameter in converted.model.parameters())
     assert set(converted.report) == set(state_dict)
     ours = converted.model.state_dict()
-    used = {key: name for key, name in converted.report.items() if not name.startswith("dropped: ")}
-    assert sorted(used.values()) == sorted(ours)
+    used: dict[str, str] = {}
     transforms = family.transforms(converted.model.config, case.naming)
-    for key, name in used.items():
-        assert torch.equal(ours[name], transforms.get(key, lambda tensor: tensor)(state_dict[key])), key
+    for key, line in converted.report.items():
+        names = line.split("; ")
+        whole = state_dict[key]
+        parts = (whole,) if len(names) == 1 else whole.chunk(len(names))
+        for name, part in zip(names, parts, strict=True):
+            if "dropped: " in name:
+                continue
+            assert torch.equal(ours[name], transforms.get(key, lambda tensor: tensor)(part)), key
+            assert name not in used
+            used[name] = key
+    assert set(used) == set(ours)
     assert all(len(line) > len("dropped: ") for line in converted.report.values())
+
+
+@pytest.mark.parametrize("name", ["tiny-linear-last-train", "tiny-m2f-vits"])
+def test_the_report_says_what_became_of_every_part_of_a_tensor(name: str) -> None:
+    case = FamilyCase("dinov3", "original", name)
+    report = convert(case).report
+    (key,) = [key for key in report if key.endswith("blocks.1.attn.qkv.bias")]
+    layer = "encoder.backbone.model.layer.1.attention"
+    assert report[key] == (
+        f"{layer}.q_proj.bias; [key] dropped: multiplied by 0: keys have no bias; {layer}.v_proj.bias"
+    )
+
+
+def test_a_tensor_that_does_not_fall_into_parts_is_named() -> None:
+    case = FamilyCase("dinov3", "original", "tiny-linear-last-train")
+    state_dict = case.state_dict()
+    (key,) = [key for key in state_dict if key.endswith("blocks.1.attn.qkv.weight")]
+    state_dict[key] = state_dict[key][:-1]
+    with pytest.raises(ConversionError, match=rf"unexpected \(1\):\n  {re.escape(key)} \[191, 64\]"):
+        convert(case, state_dict)
+
+
+def test_a_mask_token_may_be_missing() -> None:
+    case = FamilyCase("dinov3", "original", "tiny-linear-last-train")
+    state_dict = case.state_dict()
+    (key,) = [key for key in state_dict if key.endswith("mask_token")]
+    del state_dict[key]
+    converted = convert(case, state_dict)
+    assert not converted.model.encoder.backbone.embeddings.mask_token.any()
+    assert set(converted.report) == set(state_dict)
 
 
 @pytest.mark.parametrize(
@@ -72,7 +111,7 @@ def test_every_entry_of_a_released_file_is_used_or_dropped(case: FamilyCase) -> 
     assert found is not None
     assert (found.family, found.naming) == (case.family, case.naming)
     config = FAMILIES[case.family].config_from_original(case.original, state_dict)
-    _, match = match_weights(state_dict, config, case.naming)
+    _, match = match_weights(state_dict, config, case.naming, case.family)
     assert set(match.report) == set(state_dict)
     assert set(match.sources) == set(expected_shapes(config))
     assert {key for key, line in match.report.items() if line.startswith("dropped: ")} == case.dropped()
@@ -130,6 +169,7 @@ def test_any_single_missing_key_is_named(case: FamilyCase) -> None:
     family, complete = FAMILIES[case.family], case.state_dict()
     config = family.config_from_original(case.original)
     rules, shapes = family.rules(config, case.naming), expected_shapes(config)
+    complete = split_weights(complete, family.splits(case.naming))
     # One entry of every kind: layer numbers aside, the names repeat.
     needed = {re.sub(r"\d+", "N", key): key for key in complete if rename_key(key, rules) in shapes}
     for key in needed.values():

@@ -7,6 +7,7 @@ import torch
 from transformers import AutoConfig, AutoModelForSemanticSegmentation, PreTrainedModel
 
 import segvit_hf  # noqa: F401  registers the architectures
+from tests.models.backbones import SMALL_BACKBONES
 
 NUM_LABELS = 5
 ENCODER = {
@@ -44,6 +45,12 @@ MASK2FORMER = {
 SETR_DECODER = {"decoder_hidden_size": 16, "mla_head_hidden_size": 8}
 
 
+def backbone(name: str) -> dict[str, Any]:
+    """The fields of a small transformers backbone in the place of the ViT."""
+    config = SMALL_BACKBONES[name]
+    return {"backbone_config": config.to_dict(), "image_size": config.image_size}
+
+
 @dataclass(frozen=True)
 class SmallModel:
     """
@@ -62,6 +69,9 @@ class SmallModel:
         torch.manual_seed(seed)
         return AutoModelForSemanticSegmentation.from_config(config).eval()
 
+
+# What DINOv2's ViT-g has.
+GATED = {"use_gated_mlp": True, "hidden_act": "silu", "layer_scale_init_value": 1.0, "use_class_token": True}
 
 SMALL_MODELS = {
     "segvit": SmallModel(
@@ -101,6 +111,28 @@ SMALL_MODELS = {
     "setr-pup": SmallModel("setr", {**SETR_DECODER, "decoder_type": "pup"}),
     "setr-mla": SmallModel("setr", {**SETR_DECODER, "decoder_type": "mla"}),
     "vit-adapter-upernet": SmallModel("vit_adapter", {**ADAPTER, **UPERNET}),
+    "segvit-dinov2": SmallModel(
+        "segvit", {**ATM_DECODER, **backbone("dinov2"), "encoder_out_indices": [1, 3], "num_decoder_stages": 2}
+    ),
+    "setr-mla-dinov3": SmallModel("setr", {**SETR_DECODER, **backbone("dinov3"), "decoder_type": "mla"}),
+    "vit-adapter-dinov2-upernet": SmallModel(
+        "vit_adapter", {**ADAPTER, **UPERNET, **backbone("dinov2"), "freeze_backbone": False}
+    ),
     # Which tokens a query sees depends on signs of mask logits, some of which 16 bits turn.
     "vit-adapter-beit-mask2former": SmallModel("vit_adapter", {**ADAPTER, **BEIT, **MASK2FORMER}, 0.15),
+    "vit-adapter-patch-14-mask2former": SmallModel(
+        "vit_adapter", {**ADAPTER, **GATED, **MASK2FORMER, "patch_size": 14, "image_size": 70}, 0.15
+    ),
+    "linear-head": SmallModel("linear_head"),
+    "linear-head-four-layers": SmallModel(
+        "linear_head",
+        {
+            **GATED,
+            "encoder_out_indices": [0, 1, 2, 3],
+            "backbone_padding": "center",
+            "patch_size": 14,
+            "image_size": 70,
+        },
+    ),
+    "linear-head-cut": SmallModel("linear_head", {"backbone_padding": "cut", "use_batch_norm": False}),
 }

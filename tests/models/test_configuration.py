@@ -7,7 +7,7 @@ import pytest
 from huggingface_hub.errors import StrictDataclassError
 from transformers import AutoConfig, PreTrainedConfig
 
-from segvit_hf import SegmenterConfig, SegVitConfig, SetrConfig, VitAdapterConfig
+from segvit_hf import LinearHeadConfig, SegmenterConfig, SegVitConfig, SetrConfig, VitAdapterConfig
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,7 @@ def test_a_value_that_is_no_choice_is_refused_with_the_choices(
         (VitAdapterConfig, "drop_prefix_tokens", "False", True),
         (VitAdapterConfig, "use_distillation_token", "False", True),
         (VitAdapterConfig, "use_final_norm", "False", True),
-        (VitAdapterConfig, "patch_size", "16", 14),
+        (LinearHeadConfig, "shrink_index", "None", 3),
     ],
 )
 def test_what_an_architecture_does_not_have_is_refused(

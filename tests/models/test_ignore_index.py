@@ -4,13 +4,20 @@ import numpy as np
 import pytest
 import torch
 
-from segvit_hf import SegmenterImageProcessor, SegVitImageProcessor, SetrImageProcessor, VitAdapterImageProcessor
+from segvit_hf import (
+    LinearHeadImageProcessor,
+    SegmenterImageProcessor,
+    SegVitImageProcessor,
+    SetrImageProcessor,
+    VitAdapterImageProcessor,
+)
 from tests.models.architectures import NUM_LABELS, SmallModel
 
 IMAGE_PROCESSORS = {
     "segmenter": SegmenterImageProcessor,
     "segvit": SegVitImageProcessor,
     "setr": SetrImageProcessor,
+    "linear_head": LinearHeadImageProcessor,
     "vit_adapter": VitAdapterImageProcessor,
 }
 SIZES = ((64, 80), (96, 50))

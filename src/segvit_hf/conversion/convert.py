@@ -9,9 +9,10 @@ import torch
 from transformers import PreTrainedConfig, PreTrainedModel
 
 from segvit_hf._compat import transformers_logging
+from segvit_hf.architectures import get_architecture
 from segvit_hf.conversion.errors import ConversionError
 from segvit_hf.conversion.families import FAMILIES, Family, get_family
-from segvit_hf.conversion.key_mapping import KeyMatch, match_keys
+from segvit_hf.conversion.key_mapping import KeyMatch, match_keys, report_of_whole, split_weights
 from segvit_hf.conversion.reading.recognition import Naming, check_family, check_naming
 from segvit_hf.conversion.values import read_values
 from segvit_hf.image_processing.processor import SemanticSegmentationProcessing
@@ -73,7 +74,7 @@ def convert_checkpoint(
     if isinstance(image_processor, SemanticSegmentationProcessing):
         # The originals' pipelines leave it to the head.
         image_processor.ignore_index = config.semantic_loss_ignore_index
-    return _convert(entry, state_dict, config, image_processor, naming, allow_nonfinite)
+    return _convert(family, state_dict, config, image_processor, naming, allow_nonfinite)
 
 
 def convert_weights(
@@ -100,61 +101,69 @@ def convert_weights(
     """
     entry = get_family(family)
     _check_tensors(state_dict)
-    if not isinstance(config, entry.config_class):
-        raise ConversionError(f"config: expected {entry.config_class.__name__}, found {type(config).__name__}.")
+    if not isinstance(config, entry.config_classes):
+        expected = " or ".join(config_class.__name__ for config_class in entry.config_classes)
+        raise ConversionError(f"config: expected {expected}, found {type(config).__name__}.")
     found = check_family(family, state_dict)
     naming: Naming = "original" if found is None else found.naming
-    return _convert(entry, state_dict, config, image_processor, naming, allow_nonfinite)
+    return _convert(family, state_dict, config, image_processor, naming, allow_nonfinite)
 
 
 def expected_shapes(config: PreTrainedConfig) -> dict[str, torch.Size]:
     """Names and shapes of the parameters and persistent buffers of a configuration's model; takes no memory."""
     with torch.device("meta"):
-        skeleton = FAMILIES[config.model_type].model_class(config)(config)
+        skeleton = get_architecture(config.model_type).model_class(config)(config)
     return {name: tensor.shape for name, tensor in skeleton.state_dict().items()}
 
 
 def match_weights(
-    state_dict: Mapping[str, torch.Tensor], config: PreTrainedConfig, naming: Naming = "original"
+    state_dict: Mapping[str, torch.Tensor],
+    config: PreTrainedConfig,
+    naming: Naming = "original",
+    family: str | None = None,
 ) -> tuple[dict[str, torch.Tensor], KeyMatch]:
     """Finds the original tensor of every parameter and persistent buffer of a configuration's model.
 
     Args:
         state_dict: Original names to tensors, which may be on the meta device.
-        config: Its `model_type` is the family.
+        config: Of a configuration class of the family.
         naming: Whose names the weights have.
+        family: One of `FAMILIES`; the configuration's `model_type` by default.
 
     Returns:
-        `state_dict` with the tensors that are laid out differently transformed, and what becomes of every key.
+        `state_dict` with the tensors that are laid out differently split or transformed, and what becomes of every
+        key.
 
     Raises:
         ConversionError: If a key is missing, unexpected or of the wrong shape; lists all of them.
     """
-    entry = FAMILIES[config.model_type]
+    entry = FAMILIES[family or config.model_type]
     transforms = entry.transforms(config, naming)
+    complete = {**entry.absent(config, naming), **state_dict}
     weights = {
-        key: _transformed(transforms[key], value) if key in transforms else value for key, value in state_dict.items()
+        key: _transformed(transforms[key], value) if key in transforms else value
+        for key, value in split_weights(complete, entry.splits(naming)).items()
     }
-    match = match_keys(
-        weights, expected_shapes(config), entry.rules(config, naming), model_name=entry.model_class(config).__name__
-    )
-    return weights, match
+    model_name = get_architecture(config.model_type).model_class(config).__name__
+    match = match_keys(weights, expected_shapes(config), entry.rules(config, naming), model_name=model_name)
+    return weights, KeyMatch(sources=match.sources, report=report_of_whole(match.report, state_dict))
 
 
 def _convert(
-    entry: Family,
+    family: str,
     state_dict: Mapping[str, torch.Tensor],
     config: PreTrainedConfig,
     image_processor: Any,
     naming: Naming,
     allow_nonfinite: bool,
 ) -> ConvertedCheckpoint:
+    entry = get_family(family)
     _check_head(entry, state_dict, config)
     _check_classes(entry, state_dict, config)
     _check_size(state_dict, config)
-    weights, match = match_weights(state_dict, config, naming)
+    weights, match = match_weights(state_dict, config, naming, family)
     parameters = read_values(weights, match.sources, allow_nonfinite=allow_nonfinite, advice=_NONFINITE_ADVICE)
-    model = _build(entry.model_class(config), config, parameters)
+    model = _build(get_architecture(config.model_type).model_class(config), config, parameters)
     return ConvertedCheckpoint(model=model, image_processor=image_processor, report=match.report)
 
 

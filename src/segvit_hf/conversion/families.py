@@ -7,13 +7,17 @@ from typing import Any
 
 import torch
 from huggingface_hub.errors import StrictDataclassError
-from transformers import PreTrainedConfig, PreTrainedModel
+from transformers import PreTrainedConfig
 
 from segvit_hf.architectures import Architecture, get_architecture
+from segvit_hf.conversion.dinov2 import configuration as dinov2_configuration
+from segvit_hf.conversion.dinov2 import names as dinov2_names
+from segvit_hf.conversion.dinov3 import configuration as dinov3_configuration
+from segvit_hf.conversion.dinov3 import names as dinov3_names
 from segvit_hf.conversion.errors import ConversionError
 from segvit_hf.conversion.hlg import configuration as hlg_configuration
 from segvit_hf.conversion.hlg import names as hlg_names
-from segvit_hf.conversion.key_mapping import Rule
+from segvit_hf.conversion.key_mapping import Rule, Split
 from segvit_hf.conversion.reading.recognition import Naming, fits_some
 from segvit_hf.conversion.segmenter import configuration as segmenter_configuration
 from segvit_hf.conversion.segmenter import names as segmenter_names
@@ -38,18 +42,24 @@ class WeightNames:
         rules: For a configuration, original names to ours, first match wins.
         transforms: For a configuration, what makes a tensor ours, by original name; only for tensors that are laid
             out differently.
+        splits: Which tensors are several of ours; rules and transforms are asked for the parts.
+        absent: For a configuration, what stands for entries that a file may lack, by original name.
     """
 
     rules: Callable[[Any], Sequence[Rule]]
     transforms: Callable[[Any], Mapping[str, Transform]] = lambda _config: {}
+    splits: Sequence[Split] = ()
+    absent: Callable[[Any], Weights] = lambda _config: {}
 
 
 @dataclass(frozen=True)
 class Family:
-    """One architecture.
+    """One architecture, or the models of one project.
 
     Attributes:
         architecture: The classes that a checkpoint becomes.
+        other_architectures, choose_architecture: Where decoders of several architectures were released: the others,
+            and which one an original's configuration describes.
         read_config: From an original's configuration, the fields of ours; raises `ConversionError` for what is
             missing, unknown or not supported.
         read_image_processor: From an original's configuration, the arguments of the image processor.
@@ -75,15 +85,17 @@ class Family:
     read_weights: Callable[[Weights], dict[str, Any]] = lambda _state_dict: {}
     find_configuration: Callable[[Path], dict[str, Any] | None] = lambda _checkpoint_file: None
     other_image_processor: Callable[[Original], type | None] = lambda _original: None
+    other_architectures: tuple[Architecture, ...] = ()
+    choose_architecture: Callable[[Original], Architecture] | None = None
 
     @property
-    def config_class(self) -> type[PreTrainedConfig]:
-        """The class of its configuration."""
-        return self.architecture.config
+    def config_classes(self) -> tuple[type[PreTrainedConfig], ...]:
+        """The classes of its configurations."""
+        return tuple(architecture.config for architecture in (self.architecture, *self.other_architectures))
 
-    def model_class(self, config: PreTrainedConfig) -> type[PreTrainedModel]:
-        """The class of a configuration's model."""
-        return self.architecture.model_class(config)
+    def architecture_of(self, original: Original) -> Architecture:
+        """The classes that a checkpoint of an original's configuration becomes."""
+        return self.architecture if self.choose_architecture is None else self.choose_architecture(original)
 
     def config_from_original(self, original: Original, state_dict: Weights | None = None) -> PreTrainedConfig:
         """Our configuration, for an original's.
@@ -98,7 +110,7 @@ class Family:
         """
         fields = {**self.read_config(original), **self.read_weights(state_dict or {})}
         try:
-            return self.config_class(**fields)
+            return self.architecture_of(original).config(**fields)
         except (ValueError, TypeError, StrictDataclassError) as error:
             raise ConversionError(
                 f"The original's configuration: its fields contradict each other: {shown(str(error), longest=300)}"
@@ -111,7 +123,7 @@ class Family:
             ConversionError: If a step or a setting of its pipeline is not supported, naming it.
         """
         arguments = self.read_image_processor(original)
-        processor_class = self.other_image_processor(original) or self.architecture.image_processor
+        processor_class = self.other_image_processor(original) or self.architecture_of(original).image_processor
         try:
             return processor_class(**arguments)
         except (ValueError, TypeError, StrictDataclassError) as error:
@@ -125,12 +137,20 @@ class Family:
         """By original name, what makes a tensor ours that is laid out differently."""
         return self.names[naming].transforms(config)
 
+    def absent(self, config: PreTrainedConfig, naming: Naming = "original") -> Weights:
+        """By original name, what stands for entries that a file may lack."""
+        return self.names[naming].absent(config)
+
+    def splits(self, naming: Naming = "original") -> Sequence[Split]:
+        """Which tensors are several of ours."""
+        return self.names[naming].splits
+
     def head_of_weights(self, keys: Collection[str]) -> str | None:
         """Which of `heads` the original names show, or `None`."""
         return next((head for head, pattern in self.heads.items() if fits_some(pattern, keys)), None)
 
 
-# By model type.
+# By model type, or by the name of the project.
 FAMILIES: dict[str, Family] = {
     "hlg": Family(
         architecture=get_architecture("hlg"),
@@ -142,6 +162,35 @@ FAMILIES: dict[str, Family] = {
         head_of=hlg_names.task_of,
         count_classes=hlg_names.count_classes,
         read_weights=hlg_names.read_weights,
+    ),
+    "dinov2": Family(
+        architecture=get_architecture("linear_head"),
+        other_architectures=(get_architecture("vit_adapter"),),
+        choose_architecture=dinov2_configuration.architecture_of,
+        read_config=dinov2_configuration.read_config,
+        read_image_processor=dinov2_configuration.read_image_processor,
+        names={"original": WeightNames(dinov2_names.dinov2_rules, splits=dinov2_names.DINOV2_SPLITS)},
+        heads=dinov2_names.HEADS,
+        head_of=dinov2_names.head_of,
+        count_classes=dinov2_names.count_classes,
+    ),
+    "dinov3": Family(
+        architecture=get_architecture("linear_head"),
+        other_architectures=(get_architecture("vit_adapter"),),
+        choose_architecture=dinov3_configuration.architecture_of,
+        read_config=dinov3_configuration.read_config,
+        read_image_processor=dinov3_configuration.read_image_processor,
+        names={
+            "original": WeightNames(
+                dinov3_names.dinov3_rules,
+                dinov3_names.dinov3_transforms,
+                splits=dinov3_names.DINOV3_SPLITS,
+                absent=dinov3_names.dinov3_absent,
+            )
+        },
+        heads=dinov3_names.HEADS,
+        head_of=dinov3_names.head_of,
+        count_classes=dinov3_names.count_classes,
     ),
     "segmenter": Family(
         architecture=get_architecture("segmenter"),

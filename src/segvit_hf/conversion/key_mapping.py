@@ -6,6 +6,9 @@ on this side than on the other, `{rest}` for anything:
     rename("decode_head.decoder_{stage+1}.layers.{layer}.linear1.{rest}",
            "decoder.stages.{stage}.layers.{layer}.mlp.fc1.{rest}")
 
+A tensor of the original that is several of ours is cut by a `Split` first; its parts have names of their own, such as
+`blocks.0.attn.qkv.weight[key]`, for which there are rules.
+
 Rules are tried in order, the first that fits the whole name wins. Since a rule also reads backwards, errors can give
 the original name of a weight that is missing.
 """
@@ -34,6 +37,19 @@ class Rule:
     original: str
     ours: str | None
     reason: str = ""
+
+
+@dataclass(frozen=True)
+class Split:
+    """A tensor of the original that is equal parts along its first axis, each a tensor of ours.
+
+    Attributes:
+        original: Its name, with placeholders.
+        parts: What its parts are called, in their order.
+    """
+
+    original: str
+    parts: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -67,6 +83,11 @@ def under(original_prefix: str, our_prefix: str, rules: Iterable[Rule]) -> tuple
     )
 
 
+def split_under(prefix: str, splits: Iterable[Split]) -> tuple[Split, ...]:
+    """The same splits for a module that sits at another place."""
+    return tuple(Split(prefix + split.original, split.parts) for split in splits)
+
+
 def rename_key(key: str, rules: Sequence[Rule]) -> str | None:
     """Our name for an original key.
 
@@ -87,6 +108,36 @@ def original_name(our_name: str, rules: Sequence[Rule]) -> str | None:
         if values is not None:
             return _write(rule.original, values)
     return None
+
+
+def split_weights(state_dict: Mapping[str, torch.Tensor], splits: Sequence[Split]) -> dict[str, torch.Tensor]:
+    """Puts the parts of tensors in the place of those that are split; they share the memory.
+
+    Args:
+        state_dict: Original names to tensors.
+        splits: First match wins. A tensor that does not fall into equal parts stays as it is, and no rule will fit it.
+    """
+    weights = {}
+    for key, tensor in state_dict.items():
+        parts = next((split.parts for split in splits if _read(split.original, key) is not None), ())
+        rows = size_along(tensor, 0)
+        if not parts or rows is None or rows % len(parts):
+            weights[key] = tensor
+        else:
+            weights.update(zip((f"{key}[{part}]" for part in parts), tensor.chunk(len(parts)), strict=True))
+    return weights
+
+
+def report_of_whole(report: Mapping[str, str], state_dict: Iterable[str]) -> dict[str, str]:
+    """The report for the keys of the file, where `split_weights` has given some of them several lines."""
+    lines: dict[str, list[str]] = {key: [] for key in state_dict}
+    for key, line in report.items():
+        whole, _, part = key.rpartition("[")
+        if key in lines:
+            lines[key].append(line)
+        elif whole in lines:  # neither: what the file lacks
+            lines[whole].append(f"[{part} {line}" if line.startswith("dropped: ") else line)
+    return {key: "; ".join(found) for key, found in lines.items()}
 
 
 def size_along(tensor: torch.Tensor, axis: int) -> int | None:
@@ -189,4 +240,18 @@ def _write(template: str, values: Mapping[str, str]) -> str:
     return _PLACEHOLDER.sub(value, template)
 
 
-__all__ = ["KeyMatch", "Rule", "drop", "match_keys", "original_name", "rename", "rename_key", "size_along", "under"]
+__all__ = [
+    "KeyMatch",
+    "Rule",
+    "Split",
+    "drop",
+    "match_keys",
+    "original_name",
+    "rename",
+    "rename_key",
+    "report_of_whole",
+    "size_along",
+    "split_under",
+    "split_weights",
+    "under",
+]

@@ -4,7 +4,7 @@ Follows timm's vision_transformer.py, BEiT's modeling_finetune.py (https://githu
 and mmsegmentation's backbones/vit.py and beit.py.
 """
 
-from segvit_hf.conversion.key_mapping import Rule, drop, rename, under
+from segvit_hf.conversion.key_mapping import Rule, Split, drop, rename, under
 
 _INDEX_TABLE = "which row of the bias table belongs to which pair of patches: computed, not stored"
 
@@ -65,6 +65,30 @@ SCALED_VIT_RULES: tuple[Rule, ...] = (
     rename("blocks.{layer}.gamma2", "layers.{layer}.layer_scale2"),
     *TIMM_VIT_RULES,
 )
+_GATED_MLP = "layers.{layer}.mlp"
+# DINOv2's plain ViT: each of its gated layers is the first of two matrices in one (see `DINOV2_VIT_SPLITS`).
+DINOV2_VIT_RULES: tuple[Rule, ...] = (
+    rename("blocks.{layer}.ls1.gamma", "layers.{layer}.layer_scale1"),
+    rename("blocks.{layer}.ls2.gamma", "layers.{layer}.layer_scale2"),
+    rename("blocks.{layer}.mlp.w12.weight[gate]", f"{_GATED_MLP}.gate_proj.weight"),
+    rename("blocks.{layer}.mlp.w12.weight[up]", f"{_GATED_MLP}.up_proj.weight"),
+    rename("blocks.{layer}.mlp.w12.bias[gate]", f"{_GATED_MLP}.gate_proj.bias"),
+    rename("blocks.{layer}.mlp.w12.bias[up]", f"{_GATED_MLP}.up_proj.bias"),
+    rename("blocks.{layer}.mlp.w3.{rest}", f"{_GATED_MLP}.down_proj.{{rest}}"),
+    drop("mask_token", "for pretraining, which hides patches: it is never read afterwards"),
+    *TIMM_VIT_RULES,
+)
+DINOV2_VIT_SPLITS: tuple[Split, ...] = (
+    Split("blocks.{layer}.mlp.w12.weight", ("gate", "up")),
+    Split("blocks.{layer}.mlp.w12.bias", ("gate", "up")),
+)
+# DINOv2's ViT with an adapter.
+DINOV2_ADAPTER_VIT_RULES: tuple[Rule, ...] = (
+    rename("blocks.{layer}.mlp.w1.{rest}", f"{_GATED_MLP}.gate_proj.{{rest}}"),
+    rename("blocks.{layer}.mlp.w2.{rest}", f"{_GATED_MLP}.up_proj.{{rest}}"),
+    rename("blocks.{layer}.mlp.w3.{rest}", f"{_GATED_MLP}.down_proj.{{rest}}"),
+    *SCALED_VIT_RULES,
+)
 BEIT_RULES: tuple[Rule, ...] = (
     *under("blocks.{layer}.", "layers.{layer}.", _BEIT_LAYER_RULES),
     *SCALED_VIT_RULES,
@@ -72,6 +96,9 @@ BEIT_RULES: tuple[Rule, ...] = (
 
 __all__ = [
     "BEIT_RULES",
+    "DINOV2_ADAPTER_VIT_RULES",
+    "DINOV2_VIT_SPLITS",
+    "DINOV2_VIT_RULES",
     "MMSEG_BEIT_RULES",
     "MMSEG_LAYER_RULES",
     "MMSEG_VIT_RULES",

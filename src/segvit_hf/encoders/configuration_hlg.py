@@ -79,7 +79,7 @@ class HlgEncoderConfig(CheckedConfig):
                 f"hidden_sizes: expected each to be a multiple of the one before, for stages are joined by grouped "
                 f"convolutions, found {widths}."
             )
-        if not 0 < self.mlp_ratio:
+        if not self.mlp_ratio > 0:
             raise ValueError(f"mlp_ratio: expected more than 0, found {self.mlp_ratio}.")
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from segvit_hf._compat import strict
-from segvit_hf.encoders.checked_configuration import CheckedConfig
+from segvit_hf.encoders.configuration_backbone import BackboneFields
 
 Interpolation = Literal["bicubic", "bilinear"]
 ResizeBy = Literal["grid", "count"]
@@ -16,7 +16,7 @@ def as_pair(size: int | Sequence[int]) -> tuple[int, int]:
 
 
 @strict
-class ViTEncoderConfig(CheckedConfig):
+class ViTEncoderConfig(BackboneFields):
     r"""What a plain ViT encoder is made of. Variants of the encoder are values of these fields, never subclasses.
 
     Args:
@@ -26,6 +26,8 @@ class ViTEncoderConfig(CheckedConfig):
         patch_bias (`bool`, defaults to `True`): Whether the convolution that makes tokens of patches has a bias.
         hidden_size, num_hidden_layers, num_attention_heads, intermediate_size, hidden_act:
             Width, depth, heads, width of the feed-forward layer and its activation.
+        use_gated_mlp (`bool`, defaults to `False`):
+            Whether the feed-forward layer is gated (SwiGLU with `hidden_act = "silu"`).
         hidden_dropout_prob, attention_probs_dropout_prob (`float`, defaults to 0): Dropout probabilities.
         drop_path_rate (`float`, defaults to 0): Stochastic depth of the last layer; it rises linearly from 0.
         drop_path_on_attention (`bool`, defaults to `True`):
@@ -34,6 +36,8 @@ class ViTEncoderConfig(CheckedConfig):
         drop_prefix_tokens (`bool`, defaults to `False`):
             Whether those tokens are removed once position embeddings are added, before the first layer.
         use_final_norm (`bool`, defaults to `False`): Whether the last layer's output is normalized.
+        normalize_feature_maps (`bool`, defaults to `False`):
+            Whether the final norm also acts on the other layers of `encoder_out_indices`, where a decoder reads them.
         layer_scale_init_value (`float`, *optional*):
             Initial value of the per-channel factors of the two residual branches of a layer. `None`: no such factors.
         use_position_embeddings (`bool`, defaults to `True`): Whether learned position embeddings are added.
@@ -43,11 +47,15 @@ class ViTEncoderConfig(CheckedConfig):
         position_embedding_interpolation (`"bicubic"` or `"bilinear"`): For inputs of another size.
         position_embedding_resize_by (`"grid"` or `"count"`):
             Whether embeddings are resized when the patch grid differs, or only when the number of patches does.
+        position_embedding_offset (`float`, defaults to 0):
+            What a resize adds to the wanted number of rows and columns when it makes its scale of them (DINOv2: 0.1).
         encoder_out_indices (`list[int]`, *optional*):
             0-based layers whose outputs the decoder reads, ascending. Defaults to the last layer.
         shrink_index (`int`, *optional*):
             Layer whose queries are every second token in both directions, so that all layers from there on work on a
             quarter of the tokens (SegViT's Shrunk encoder).
+
+    The fields of a transformers backbone in the ViT's place are those of [`BackboneFields`].
     """
 
     model_type = "segvit_hf_vit_encoder"
@@ -75,6 +83,7 @@ class ViTEncoderConfig(CheckedConfig):
     num_attention_heads: int = 12
     intermediate_size: int = 3072
     hidden_act: str = "gelu"
+    use_gated_mlp: bool = False
     hidden_dropout_prob: float | int = 0.0
     attention_probs_dropout_prob: float | int = 0.0
     drop_path_rate: float | int = 0.0
@@ -86,11 +95,13 @@ class ViTEncoderConfig(CheckedConfig):
     use_distillation_token: bool = False
     drop_prefix_tokens: bool = False
     use_final_norm: bool = False
+    normalize_feature_maps: bool = False
     layer_scale_init_value: float | int | None = None
     use_position_embeddings: bool = True
     use_relative_position_bias: bool = False
     position_embedding_interpolation: Interpolation = "bicubic"
     position_embedding_resize_by: ResizeBy = "grid"
+    position_embedding_offset: float | int = 0.0
     encoder_out_indices: list[int] | tuple[int, ...] | None = None
     shrink_index: int | None = None
 
@@ -98,20 +109,28 @@ class ViTEncoderConfig(CheckedConfig):
         num_labels: int  # the base class's property, which is never None in a segmentation model
 
     def __post_init__(self, **kwargs: Any) -> None:
+        self.read_backbone_config()
         if self.encoder_out_indices is None:
             self.encoder_out_indices = [self.num_hidden_layers - 1]
         self.encoder_out_indices = list(self.encoder_out_indices)
+        self.write_backbone_config()
         super().__post_init__(**kwargs)
 
     def validate_architecture(self) -> None:
         """Part of `@strict` validation: fields that contradict each other are an error that names them."""
         super().validate_architecture()
-        if self.hidden_size % self.num_attention_heads:
+        self.validate_backbone()
+        if not 0 <= self.position_embedding_offset < 1:
+            raise ValueError(
+                "position_embedding_offset: expected at least 0 and less than 1, found "
+                f"{self.position_embedding_offset}."
+            )
+        if self.backbone_config is None and self.hidden_size % self.num_attention_heads:
             raise ValueError(
                 f"hidden_size ({self.hidden_size}) must be a multiple of num_attention_heads "
                 f"({self.num_attention_heads})."
             )
-        if any(side % self.patch_size for side in as_pair(self.image_size)):
+        if self.backbone_config is None and any(side % self.patch_size for side in as_pair(self.image_size)):
             raise ValueError(f"image_size ({self.image_size}) must be a multiple of patch_size ({self.patch_size}).")
         if self.use_relative_position_bias and self.num_prefix_tokens != 1:
             raise ValueError(
@@ -123,17 +142,22 @@ class ViTEncoderConfig(CheckedConfig):
                 "use_relative_position_bias goes neither with drop_prefix_tokens nor with shrink_index, found "
                 f"{self.drop_prefix_tokens} and {self.shrink_index}."
             )
+        self._check_feature_maps()
+        if self.shrink_index is not None and not 0 <= self.shrink_index < self.num_hidden_layers:
+            raise ValueError(
+                f"shrink_index must be a layer of the encoder (num_hidden_layers = {self.num_hidden_layers}), "
+                f"found {self.shrink_index}."
+            )
+
+    def _check_feature_maps(self) -> None:
         out_indices = list(self.encoder_out_indices or [])
         if out_indices != sorted(set(out_indices)) or not all(0 <= i < self.num_hidden_layers for i in out_indices):
             raise ValueError(
                 "encoder_out_indices must be ascending 0-based layers of the encoder "
                 f"(num_hidden_layers = {self.num_hidden_layers}), found {out_indices}."
             )
-        if self.shrink_index is not None and not 0 <= self.shrink_index < self.num_hidden_layers:
-            raise ValueError(
-                f"shrink_index must be a layer of the encoder (num_hidden_layers = {self.num_hidden_layers}), "
-                f"found {self.shrink_index}."
-            )
+        if self.normalize_feature_maps and not self.use_final_norm:
+            raise ValueError("normalize_feature_maps needs use_final_norm = True, found False.")
 
     @property
     def patch_grid(self) -> tuple[int, int]:

@@ -3,6 +3,7 @@
 from typing import Any
 
 from segvit_hf._compat import strict
+from segvit_hf.encoders.configuration_backbone import BackboneFields
 from segvit_hf.encoders.configuration_vit import ViTEncoderConfig
 
 NUM_FEATURE_MAPS = 4
@@ -12,10 +13,12 @@ SIZE_DIVISOR = 32
 
 @strict
 class ViTAdapterEncoderConfig(ViTEncoderConfig):
-    r"""What ViT-Adapter adds to a plain ViT.
+    r"""What ViT-Adapter adds to a plain ViT: four feature maps, whose strides are 4 to 32 whatever the patch size.
 
     The encoder's fields are those of [`ViTEncoderConfig`]; `encoder_out_indices` are the layers that end an
-    interaction with the adapter, the last layer included, and default to four equal groups of layers. The adapter's:
+    interaction with the adapter, the last layer included, and default to four equal groups of layers. With a
+    `backbone_config` they are the layers that the adapter reads, and nothing is injected (the form of DINOv3's
+    segmentation models); the backbone is frozen unless `freeze_backbone=False`. The adapter's:
 
     Args:
         spatial_prior_hidden_size (`int`, defaults to 64): Channels of the first convolutions.
@@ -32,12 +35,18 @@ class ViTAdapterEncoderConfig(ViTEncoderConfig):
 
     model_type = "segvit_hf_vit_adapter_encoder"
     fixed_fields = {
-        "patch_size": 16,  # the feature maps have strides 4 to 32
         "shrink_index": None,
         "drop_prefix_tokens": False,
         "use_distillation_token": False,
         "use_final_norm": False,
     }
+
+    # Stochastic depth is that of the extractors, too.
+    vit_fields = (
+        *(name for name in BackboneFields.vit_fields if name != "drop_path_rate"),
+        "injector_init_value",
+    )
+    freezes_backbone = True
 
     positive_fields = (
         *ViTEncoderConfig.positive_fields,
@@ -59,6 +68,7 @@ class ViTAdapterEncoderConfig(ViTEncoderConfig):
     add_vit_features: bool = True
 
     def __post_init__(self, **kwargs: Any) -> None:
+        self.read_backbone_config()
         if self.encoder_out_indices is None:
             self.encoder_out_indices = [
                 (index + 1) * self.num_hidden_layers // NUM_FEATURE_MAPS - 1 for index in range(NUM_FEATURE_MAPS)
@@ -69,7 +79,7 @@ class ViTAdapterEncoderConfig(ViTEncoderConfig):
         """Part of `@strict` validation: fields that contradict each other are an error that names them."""
         super().validate_architecture()
         out_indices = list(self.encoder_out_indices or [])
-        if out_indices[-1:] != [self.num_hidden_layers - 1]:
+        if self.backbone_config is None and out_indices[-1:] != [self.num_hidden_layers - 1]:
             raise ValueError(
                 f"encoder_out_indices must end with the last layer ({self.num_hidden_layers - 1}), found "
                 f"{out_indices}."
@@ -79,6 +89,8 @@ class ViTAdapterEncoderConfig(ViTEncoderConfig):
                 f"add_vit_features needs {NUM_FEATURE_MAPS} interactions, one per feature map, found "
                 f"encoder_out_indices = {out_indices}."
             )
+        if self.backbone_padding != "end":
+            raise ValueError(f"backbone_padding: expected 'end' with an adapter, found {self.backbone_padding!r}.")
         value_size = int(self.hidden_size * self.adapter_value_ratio)
         if value_size < 1 or value_size % self.adapter_num_attention_heads:
             raise ValueError(

@@ -23,9 +23,9 @@ from segvit_hf.encoders.beit import BeitAttention, relative_positions
 from segvit_hf.encoders.configuration_vit import ViTEncoderConfig
 from segvit_hf.layers.attention import Attention, MultiHeadAttention
 from segvit_hf.layers.drop_path import linear_drop_path
-from segvit_hf.layers.mlp import Mlp
+from segvit_hf.layers.mlp import GatedMlp, Mlp
 from segvit_hf.layers.position_embeddings import resize_position_embeddings
-from segvit_hf.layers.resize import Grid, pad_to_multiple
+from segvit_hf.layers.resize import Grid, fit_to_patches
 from segvit_hf.layers.transformer import TransformerLayer
 
 
@@ -72,8 +72,8 @@ class ViTEmbeddings(nn.Module):
 
     def forward(self, pixel_values: torch.Tensor) -> tuple[torch.Tensor, Grid]:
         """(batch, channels, height, width), any size -> tokens (batch, num_tokens, hidden_size) and the patch grid."""
-        # A last row or column of patches that is not full is completed with zeros, as mmsegmentation does.
-        pixel_values = pad_to_multiple(pixel_values, self.config.patch_size)
+        # By default a last row or column of patches that is not full is completed with zeros, as mmsegmentation does.
+        pixel_values = fit_to_patches(pixel_values, self.config.patch_size, self.config.backbone_padding)
         patches = self.patch_embeddings(pixel_values.to(self.patch_embeddings.weight.dtype))
         grid = (patches.shape[-2], patches.shape[-1])
         prefix = [getattr(self, name) for name in ("cls_token", "distillation_token") if hasattr(self, name)]
@@ -98,6 +98,7 @@ class ViTEmbeddings(nn.Module):
             grid=stored_grid,
             new_grid=grid,
             mode=self.config.position_embedding_interpolation,
+            offset=float(self.config.position_embedding_offset),
         )
 
 
@@ -110,7 +111,7 @@ def build_layer(config: ViTEncoderConfig, index: int) -> TransformerLayer:
         attention = BeitAttention(config, **sizes, **options, stored_grid=config.patch_grid)
     else:
         attention = MultiHeadAttention(config, **sizes, **options)
-    mlp = Mlp(
+    mlp = (GatedMlp if config.use_gated_mlp else Mlp)(
         hidden_size=config.hidden_size,
         intermediate_size=config.intermediate_size,
         hidden_act=config.hidden_act,
@@ -212,7 +213,10 @@ class ViTEncoder(ViTPreTrainedModel):
             if index == len(self.layers) - 1 and self.config.use_final_norm:
                 hidden_states = self.norm(hidden_states)
             if index in out_indices:
-                feature_maps.append(hidden_states[:, num_prefix_tokens:].transpose(1, 2).unflatten(2, grid))
+                output = hidden_states
+                if self.config.normalize_feature_maps and index < len(self.layers) - 1:
+                    output = self.norm(output)
+                feature_maps.append(output[:, num_prefix_tokens:].transpose(1, 2).unflatten(2, grid))
         return ViTEncoderOutput(last_hidden_state=hidden_states, feature_maps=tuple(feature_maps))
 
 

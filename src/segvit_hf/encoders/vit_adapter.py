@@ -4,7 +4,7 @@ Follows ViTAdapter and BEiTAdapter of https://github.com/czczup/ViT-Adapter (seg
 size; the original needs sides that are multiples of 32.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,7 +23,7 @@ from segvit_hf._compat import (
 from segvit_hf.encoders.beit import relative_positions
 from segvit_hf.encoders.configuration_vit_adapter import NUM_FEATURE_MAPS, SIZE_DIVISOR, ViTAdapterEncoderConfig
 from segvit_hf.encoders.spatial_prior import SpatialPriorModule
-from segvit_hf.encoders.vit import ViTEncoder, ViTEncoderOutput
+from segvit_hf.encoders.vit import ViTEncoder, ViTEncoderOutput, ViTPreTrainedModel
 from segvit_hf.layers.convolution import reset_convolution
 from segvit_hf.layers.deformable_attention import (
     MultiScaleDeformableAttention,
@@ -31,7 +31,9 @@ from segvit_hf.layers.deformable_attention import (
     sampling_geometry,
 )
 from segvit_hf.layers.drop_path import DropPath
-from segvit_hf.layers.resize import Grid, pad_to_multiple, resize_bilinear
+from segvit_hf.layers.resize import Grid, Size, cut_to_multiple, pad_to_multiple, resize_bilinear
+
+STRIDES = (4, 8, 16, 32)  # of the feature maps
 
 
 @dataclass
@@ -60,10 +62,10 @@ class AdapterGeometry:
     extraction: SamplingGeometry
 
 
-def adapter_geometry(patch_grid: Grid, device: torch.device) -> AdapterGeometry:
-    """The geometry for an even number of rows and columns of patches."""
-    rows, columns = patch_grid
-    grids = ((2 * rows, 2 * columns), (rows, columns), (rows // 2, columns // 2))
+def adapter_geometry(size: Size, patch_grid: Grid, device: torch.device) -> AdapterGeometry:
+    """The geometry for an input whose sides are multiples of 32, and the grid of its patches."""
+    height, width = size
+    grids = ((height // 8, width // 8), (height // 16, width // 16), (height // 32, width // 32))
     return AdapterGeometry(
         grids=grids,
         injection=sampling_geometry([patch_grid], grids, device),
@@ -193,30 +195,23 @@ class InteractionBlock(nn.Module):
         return hidden_states[:, : self.num_prefix_tokens], hidden_states[:, self.num_prefix_tokens :]
 
 
-class ViTAdapterEncoder(ViTEncoder):
-    """A plain ViT or BEiT with ViT-Adapter's branch: four feature maps at strides 4, 8, 16 and 32."""
+class AdapterBranch(ViTPreTrainedModel):
+    """What the adapter has in front of and behind its interactions; mixed in before an encoder."""
 
     config: ViTAdapterEncoderConfig
-    _no_split_modules = [*ViTEncoder._no_split_modules, "ViTAdapterInjector", "ViTAdapterExtractor"]
+    _no_split_modules = ["ViTAdapterInjector", "ViTAdapterExtractor"]
 
-    def __init__(self, config: ViTAdapterEncoderConfig) -> None:
-        super().__init__(config)
+    def build_branch(self, config: ViTAdapterEncoderConfig, interactions: Sequence[nn.Module]) -> None:
+        """Makes the adapter's modules around those that exchange features with the ViT."""
         self.spatial_prior = SpatialPriorModule(
             num_channels=config.num_channels,
             stem_size=config.spatial_prior_hidden_size,
             hidden_size=config.hidden_size,
         )
         self.level_embeddings = nn.Embedding(NUM_FEATURE_MAPS - 1, config.hidden_size)
-        num_interactions = len(config.encoder_out_indices or [])
-        self.interactions = nn.ModuleList(
-            InteractionBlock(
-                config, num_extra_extractors=config.num_extra_extractors if index == num_interactions - 1 else 0
-            )
-            for index in range(num_interactions)
-        )
+        self.interactions = nn.ModuleList(interactions)
         self.upsample = nn.ConvTranspose2d(config.hidden_size, config.hidden_size, kernel_size=2, stride=2)
         self.feature_norms = nn.ModuleList(nn.BatchNorm2d(config.hidden_size) for _ in range(NUM_FEATURE_MAPS))
-        self.post_init()
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
@@ -229,6 +224,63 @@ class ViTAdapterEncoder(ViTEncoder):
             initialization.constant_(module.layer_scale, module.init_value)
         elif isinstance(module, nn.Embedding):
             initialization.normal_(module.weight)
+
+    def prior(self, pixel_values: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """The spatial prior of an input whose sides are multiples of 32.
+
+        Returns:
+            The map at stride 4, and the cells of the maps at strides 8, 16 and 32 (batch, num_tokens, hidden_size).
+        """
+        finest, *prior_maps = self.spatial_prior(pixel_values)
+        embedded = [
+            prior_map + embedding[:, None, None]
+            for prior_map, embedding in zip(prior_maps, self.level_embeddings.weight, strict=True)
+        ]
+        return finest, join_maps(embedded)
+
+    def feature_maps(
+        self, finest: torch.Tensor, prior_maps: list[torch.Tensor], vit_maps: Sequence[torch.Tensor]
+    ) -> tuple[torch.Tensor, ...]:
+        """Joins what adapter and ViT made.
+
+        Args:
+            finest: The spatial prior's map at stride 4.
+            prior_maps: What the extractors made of its maps at strides 8, 16 and 32.
+            vit_maps: The patches of each interaction, all at the stride of the ViT.
+
+        Returns:
+            Four normalized maps (batch, hidden_size, rows, columns).
+        """
+        maps = [self.upsample(prior_maps[0]) + finest, *prior_maps]
+        if self.config.add_vit_features:
+            maps = [
+                feature_map + self.resize_vit_map(vit_map, (feature_map.shape[-2], feature_map.shape[-1]), stride)
+                for feature_map, vit_map, stride in zip(maps, vit_maps, STRIDES, strict=True)
+            ]
+        return tuple(norm(feature_map) for norm, feature_map in zip(self.feature_norms, maps, strict=True))
+
+    def resize_vit_map(self, vit_map: torch.Tensor, grid: Grid, stride: int) -> torch.Tensor:  # noqa: ARG002
+        """Patches (batch, hidden_size, rows, columns) of the whole input -> the grid of the map of a stride."""
+        return resize_bilinear(vit_map, grid)
+
+
+class ViTAdapterEncoder(AdapterBranch, ViTEncoder):
+    """A plain ViT or BEiT with ViT-Adapter's branch: four feature maps at strides 4, 8, 16 and 32."""
+
+    config: ViTAdapterEncoderConfig
+    _no_split_modules = [*ViTEncoder._no_split_modules, *AdapterBranch._no_split_modules]
+
+    def __init__(self, config: ViTAdapterEncoderConfig) -> None:
+        super().__init__(config)
+        num_interactions = len(config.encoder_out_indices or [])
+        interactions = [
+            InteractionBlock(
+                config, num_extra_extractors=config.num_extra_extractors if index == num_interactions - 1 else 0
+            )
+            for index in range(num_interactions)
+        ]
+        self.build_branch(config, interactions)
+        self.post_init()
 
     @merge_with_config_defaults
     @capture_outputs(tie_last_hidden_states=False)
@@ -244,17 +296,12 @@ class ViTAdapterEncoder(ViTEncoder):
             padded input, strides 4, 8, 16 and 32.
         """
         pixel_values = pad_to_multiple(pixel_values.to(self.embeddings.patch_embeddings.weight.dtype), SIZE_DIVISOR)
-        hidden_states, grid = self.embeddings(pixel_values)
-        geometry = adapter_geometry(grid, hidden_states.device)
+        hidden_states, grid = self.embeddings(cut_to_multiple(pixel_values, self.config.patch_size))
+        size = (pixel_values.shape[-2], pixel_values.shape[-1])
+        geometry = adapter_geometry(size, grid, hidden_states.device)
         if self.config.use_relative_position_bias:
             kwargs["relative_positions"] = relative_positions(self.config.patch_grid, grid, hidden_states.device)
-        finest, *prior_maps = self.spatial_prior(pixel_values)
-        prior = join_maps(
-            [
-                prior_map + embedding[:, None, None]
-                for prior_map, embedding in zip(prior_maps, self.level_embeddings.weight, strict=True)
-            ]
-        )
+        finest, prior = self.prior(pixel_values)
         vit_maps, first = [], 0
         for interaction, last in zip(self.interactions, self.config.encoder_out_indices or [], strict=True):
             group, first = self.layers[first : last + 1], last + 1
@@ -264,26 +311,5 @@ class ViTAdapterEncoder(ViTEncoder):
         feature_maps = self.feature_maps(finest, split_maps(prior, geometry.grids), vit_maps)
         return ViTAdapterEncoderOutput(last_hidden_state=hidden_states, feature_maps=feature_maps, stem_map=finest)
 
-    def feature_maps(
-        self, finest: torch.Tensor, prior_maps: list[torch.Tensor], vit_maps: list[torch.Tensor]
-    ) -> tuple[torch.Tensor, ...]:
-        """Joins what adapter and ViT made.
 
-        Args:
-            finest: The spatial prior's map at stride 4.
-            prior_maps: What the extractors made of its maps at strides 8, 16 and 32.
-            vit_maps: The patches after each interaction, all at stride 16.
-
-        Returns:
-            Four normalized maps (batch, hidden_size, rows, columns).
-        """
-        maps = [self.upsample(prior_maps[0]) + finest, *prior_maps]
-        if self.config.add_vit_features:
-            maps = [
-                feature_map + resize_bilinear(vit_map, feature_map.shape[-2:])
-                for feature_map, vit_map in zip(maps, vit_maps, strict=True)
-            ]
-        return tuple(norm(feature_map) for norm, feature_map in zip(self.feature_norms, maps, strict=True))
-
-
-__all__ = ["ViTAdapterEncoder", "ViTAdapterEncoderOutput"]
+__all__ = ["AdapterBranch", "ViTAdapterEncoder", "ViTAdapterEncoderOutput"]

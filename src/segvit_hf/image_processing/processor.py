@@ -6,7 +6,7 @@ Every rule that the originals (SegViT, Segmenter, SETR, ViT-Adapter) add to a pl
 
 import copy
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -27,6 +27,7 @@ from segvit_hf._compat import (
 )
 from segvit_hf.data.label_maps import DEFAULT_IGNORE_INDEX
 from segvit_hf.image_processing.opencv_resize import normalize, resize_bilinear, resize_float_bilinear, resize_nearest
+from segvit_hf.image_processing.pil_resize import resize_pil_bilinear
 from segvit_hf.image_processing.postprocessing import check_target_sizes, resize_logits, resized_argmax
 from segvit_hf.image_processing.reading import (
     flatten_images,
@@ -68,6 +69,12 @@ class SemanticSegmentationImageProcessorKwargs(ImagesKwargs, total=False):
     minimum_input_short_edge (`int`, *optional*):
         Inputs with a shorter short side are enlarged after normalization, bilinearly, the long side truncated:
         what Segmenter does to images smaller than its window (`segm.model.utils.resize`).
+    small_scale_divisor (`int`, *optional*):
+        Keep-ratio resizes only. At scales below 1 the short side is rounded up to a multiple of this number: the views
+        of DINOv3's multi-scale runs.
+    resize_method (`"opencv"` or `"pil"`, *optional*, defaults to `"opencv"`):
+        Whose bilinear resize of uint8 photos it is, bit for bit: OpenCV's, which does not antialias, or Pillow's,
+        which does when it shrinks (DINOv3).
     do_reduce_labels (`bool`, *optional*, defaults to `False`):
         Whether 0 in label maps becomes `ignore_index`, every other id k becomes k - 1, and `ignore_index` stays.
     ignore_index (`int`, *optional*, defaults to 255):
@@ -80,6 +87,8 @@ class SemanticSegmentationImageProcessorKwargs(ImagesKwargs, total=False):
     size_divisor: int | None
     minimum_padded_size: int | None
     minimum_input_short_edge: int | None
+    small_scale_divisor: int | None
+    resize_method: Literal["opencv", "pil"] | None
     do_reduce_labels: bool | None
     ignore_index: int | None
 
@@ -109,6 +118,8 @@ class SemanticSegmentationProcessing:
     size_divisor: int | None = None
     minimum_padded_size: int | None = None
     minimum_input_short_edge: int | None = None
+    small_scale_divisor: int | None = None
+    resize_method = "opencv"
     do_rescale = True
     rescale_factor = 1 / 255
     do_normalize = True
@@ -290,22 +301,30 @@ class SemanticSegmentationProcessing:
         return pixels if device is None else pixels.to(device)
 
     def resize(
-        self, image: Tensor, size: SizeDict | Size, resample: PILImageResampling | None = None, **_kwargs: Any
+        self,
+        image: Tensor,
+        size: SizeDict | Size,
+        resample: PILImageResampling | None = None,
+        resize_method: str | None = None,
+        **_kwargs: Any,
     ) -> Tensor:
-        """Resize (channels, height, width) pixels as cv2 does: to (height, width) or by the rule of a dictionary.
+        """Resize (channels, height, width) pixels to (height, width) or by the rule of a dictionary.
 
-        uint8 images give uint8 images, floating-point images are resized without rounding; nothing is antialiased.
+        `resize_method` is the processor's unless it is given. uint8 images give uint8 images, floating-point images
+        are resized without rounding.
         """
         if not isinstance(size, tuple):
             size = SizeRule(dict(size)).geometry(image.shape[-2], image.shape[-1]).content
-        interpolate = resize_nearest if resample == PILImageResampling.NEAREST else resize_bilinear
+        if resample == PILImageResampling.NEAREST:
+            return resize_nearest(image, *size)
+        interpolate = resize_pil_bilinear if (resize_method or self.resize_method) == "pil" else resize_bilinear
         return interpolate(image, *size)
 
     def _process_pixels(self, pixels: Tensor, geometry: InputGeometry, flip: bool, fields: dict[str, Any]) -> Tensor:
         if pixels.is_floating_point() and fields.get("do_rescale"):
             pixels = float_range_to_255(pixels)
         for size in geometry.resizes:
-            pixels = self.resize(pixels, size, fields["resample"])
+            pixels = self.resize(pixels, size, fields["resample"], fields.get("resize_method"))
         if flip:
             pixels = pixels.flip(-1)
         pixels = _pad_bottom_right(pixels, geometry.padded, 0)

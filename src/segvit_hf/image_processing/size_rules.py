@@ -93,6 +93,7 @@ class SizeRule:
     size_divisor: int | None = None
     minimum_padded_size: int | None = None
     minimum_input_short_edge: int | None = None
+    small_scale_divisor: int | None = None
 
     @classmethod
     def from_fields(cls, fields: Mapping[str, Any]) -> "SizeRule":
@@ -167,6 +168,8 @@ class SizeRule:
         if "height" in limits:
             return limits["height"], limits["width"]
         short_edge = limits["shortest_edge"]
+        if self.small_scale_divisor is not None and scale < 1:
+            short_edge = math.ceil(short_edge / self.small_scale_divisor) * self.small_scale_divisor
         if self.minimum_short_edge is not None:
             short_edge = max(short_edge, self.minimum_short_edge)
             return keep_ratio_size(height, width, uncapped_short_edge_limits(height, width, short_edge))

@@ -6,7 +6,7 @@ from torch import nn
 from segvit_hf._compat import GradientCheckpointingLayer, TransformersKwargs, Unpack, initialization
 from segvit_hf.layers.attention import Attention
 from segvit_hf.layers.drop_path import DropPath
-from segvit_hf.layers.mlp import Mlp
+from segvit_hf.layers.mlp import GatedMlp, Mlp
 
 
 class TransformerLayer(GradientCheckpointingLayer):
@@ -26,7 +26,7 @@ class TransformerLayer(GradientCheckpointingLayer):
     def __init__(
         self,
         attention: Attention,
-        mlp: Mlp,
+        mlp: Mlp | GatedMlp,
         *,
         hidden_size: int,
         layer_norm_eps: float,

@@ -9,6 +9,7 @@ from torch import nn
 from transformers.utils import ModelOutput
 
 from segvit_hf._compat import TransformersKwargs, Unpack, can_return_tuple
+from segvit_hf.encoders.backbone import BackboneEncoder
 from segvit_hf.encoders.inputs import check_pixel_values
 from segvit_hf.encoders.vit import ViTEncoder, ViTPreTrainedModel
 from segvit_hf.models.losses import check_ignore_index, check_labels, integer_labels
@@ -59,6 +60,7 @@ class SemanticSegmentationModel(ViTPreTrainedModel):
     accepts_loss_kwargs = False
 
     encoder_class: ClassVar[type[ViTEncoder]] = ViTEncoder
+    backbone_encoder_class: ClassVar[type[BackboneEncoder]] = BackboneEncoder  # with a `backbone_config`
     # By `config.decoder_type`; every class is built from the configuration alone.
     decoder_classes: ClassVar[dict[str, type[nn.Module]]]
 
@@ -68,7 +70,8 @@ class SemanticSegmentationModel(ViTPreTrainedModel):
     def __init__(self, config: Any) -> None:
         super().__init__(config)
         check_ignore_index(config.semantic_loss_ignore_index, config.num_labels)
-        self.encoder = self.encoder_class(config)
+        own_vit = config.backbone_config is None
+        self.encoder = (self.encoder_class if own_vit else self.backbone_encoder_class)(config)
         self.build_decoder(config)
         self.post_init()
 

@@ -16,7 +16,7 @@ from segvit_hf.conversion.hlg.encoder import read_encoder
 from segvit_hf.conversion.hlg.names import CLASSIFICATION, DETECTION, SEGMENTATION, TASK_MODELS
 from segvit_hf.conversion.hlg.segmentation import read_segmentation_model
 from segvit_hf.conversion.labels import label_fields
-from segvit_hf.conversion.mmseg.test_pipeline import original_processor_arguments
+from segvit_hf.conversion.mmseg.image_processor import original_processor_arguments
 from segvit_hf.conversion.original_fields import OriginalFields
 from segvit_hf.messages import listed, quoted
 
@@ -111,7 +111,9 @@ def _without_padding(original: Mapping[str, Any]) -> dict[str, Any]:
     pipeline = original.get("test_pipeline")
     if not isinstance(pipeline, list):
         return dict(original)
-    steps = [{**step, "transforms": _but_pad(step["transforms"])} if "transforms" in step else step for step in pipeline]
+    steps = [
+        {**step, "transforms": _but_pad(step["transforms"])} if "transforms" in step else step for step in pipeline
+    ]
     return {**original, "test_pipeline": steps}
 
 

@@ -14,6 +14,8 @@ from segvit_hf.messages import quoted
 
 _PIXEL_MAXIMUM = 255
 _LARGEST_VALUE = 1e6
+# What configurations write for a long side of any length.
+_NO_LIMIT = 99_999_999
 # Steps that only move data around at test time.
 _NEUTRAL_STEPS = ("RandomFlip", "ImageToTensor", "DefaultFormatBundle", "Collect")
 
@@ -101,10 +103,8 @@ def resize_arguments(transform: OriginalFields, scale_holder: OriginalFields, na
     if not keep_ratio:
         # mmcv writes sizes as (width, height).
         return {"do_resize": True, "size": {"height": scale[1], "width": scale[0]}}
-    arguments: dict[str, Any] = {
-        "do_resize": True,
-        "size": {"shortest_edge": min(scale), "longest_edge": max(scale)},
-    }
+    limit = {} if max(scale) == _NO_LIMIT else {"longest_edge": max(scale)}
+    arguments: dict[str, Any] = {"do_resize": True, "size": {"shortest_edge": min(scale), **limit}}
     if minimum_short_edge is not None:
         arguments["minimum_short_edge"] = minimum_short_edge
     return arguments
@@ -136,7 +136,7 @@ def _image_scale(step: OriginalFields, name: str) -> tuple[int, int]:
 
 
 def values_per_channel(transform: OriginalFields, name: str) -> list[float]:
-    """Three numbers for red, green and blue, brought from pixels in 0..255 to pixels in 0..1."""
+    """The `mean` or the `std` of a step that normalizes pixels in 0..255, for pixels in 0..1."""
     values = transform.use(name)
     # A standard deviation of 0 would make every pixel infinite.
     lowest = math.ulp(0.0) if name == "std" else -math.inf
@@ -148,7 +148,7 @@ def values_per_channel(transform: OriginalFields, name: str) -> list[float]:
 
 
 def _is_side(value: Any) -> bool:
-    return type(value) is int and 0 < value <= LARGEST_SIZE
+    return type(value) is int and (0 < value <= LARGEST_SIZE or value == _NO_LIMIT)
 
 
 def _is_value(value: Any, lowest: float) -> bool:

@@ -37,7 +37,29 @@ class Signature:
 # Tried in order; more specific ones first.
 SIGNATURES = (
     Signature(
+        "dinov2",
+        "original",
+        "a DINOv2 segmentor with ViT-Adapter",
+        (r"backbone\.interactions\..*", r"backbone\.blocks\.\d+\.mlp\.w[123]\..*"),
+    ),
+    Signature(
+        "dinov2",
+        "original",
+        "a DINOv2 segmentor with ViT-Adapter",
+        # ViT-Adapter's own ViTs have no class token, its BEiTs no position embeddings.
+        (r"backbone\.interactions\..*", r"backbone\.cls_token", r"backbone\.pos_embed"),
+    ),
+    Signature(
         "vit_adapter", "original", "a ViT-Adapter checkpoint", (r"backbone\.(level_embed|spm\..*|interactions\..*)",)
+    ),
+    Signature(
+        "dinov2",
+        "original",
+        "a DINOv2 segmentor with a linear head",
+        (r"backbone\.blocks\.\d+\.ls1\.gamma", r"decode_head\.(bn|conv_seg)\..*"),
+    ),
+    Signature(
+        "dinov3", "original", "a DINOv3 segmentor", (r"segmentation_model\.0\..*", r"segmentation_model\.1\..*")
     ),
     Signature("hlg", "original", "an HLG checkpoint", (r"(backbone\.)?block1\.\d+\.global_attn\..*",)),
     Signature("segvit", "original", "a SegViT checkpoint", (_MMSEG_LAYERS, _SEGVIT_HEAD)),

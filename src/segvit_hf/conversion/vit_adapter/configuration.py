@@ -4,7 +4,7 @@ Follows the original's segmentation/configs/ and mmseg_custom/models/segmentors/
 adapter, and UPerHead or Mask2FormerHead.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from segvit_hf.conversion.labels import label_fields
@@ -27,18 +27,21 @@ _NOT_OF_SEGMENTATION = (
 )
 
 
-def read_config(original: Mapping[str, Any]) -> dict[str, Any]:
+def read_config(
+    original: Mapping[str, Any], read_backbone: Callable[[OriginalFields], dict[str, Any]] = read_encoder
+) -> dict[str, Any]:
     """Fields of `VitAdapterConfig`.
 
     Args:
         original: `model`, `classes` and `palette` are read.
+        read_backbone: What reads the encoder, where it is not ViT-Adapter's own.
 
     Raises:
         ConversionError: If a field of `model` is missing, unknown or not supported, naming it.
     """
     model = model_fields(original, "EncoderDecoderMask2Former")
     model.require("neck", None, default=None)
-    encoder = read_encoder(model.section("backbone"))
+    encoder = read_backbone(model.section("backbone"))
     decoder, num_labels = _decoder_fields(model, encoder["hidden_size"])
     window = sliding_window(model, unused=_NOT_OF_SEGMENTATION)
     model.finish()

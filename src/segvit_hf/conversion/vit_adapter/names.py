@@ -20,7 +20,7 @@ _UPERNET_CLASSIFIER = "decode_head.conv_seg.weight"
 _BATCH_NORM = (rename("bn.{rest}", "norm.{rest}"), rename("conv.{rest}", "convolution.{rest}"))
 _GROUP_NORM = (rename("gn.{rest}", "norm.{rest}"), rename("conv.{rest}", "convolution.{rest}"))
 
-_DEFORMABLE_ATTENTION_RULES = (
+DEFORMABLE_ATTENTION_RULES = (
     rename("sampling_offsets.{rest}", "sampling_offsets.{rest}"),
     rename("attention_weights.{rest}", "attention_weights.{rest}"),
     rename("value_proj.{rest}", "value.{rest}"),
@@ -30,7 +30,7 @@ _EXCHANGE_RULES = (
     rename("gamma", "layer_scale"),
     rename("query_norm.{rest}", "query_norm.{rest}"),
     rename("feat_norm.{rest}", "feature_norm.{rest}"),
-    *under("attn.", "attention.", _DEFORMABLE_ATTENTION_RULES),
+    *under("attn.", "attention.", DEFORMABLE_ATTENTION_RULES),
     rename("ffn_norm.{rest}", "mlp_norm.{rest}"),
     rename("ffn.dwconv.dwconv.{rest}", "mlp.depthwise_convolution.{rest}"),
     rename("ffn.{rest}", "mlp.{rest}"),
@@ -46,7 +46,7 @@ _SPATIAL_PRIOR_RULES = (
     rename("conv{stage+2}.1.{rest}", "stages.{stage}.norm.{rest}"),
     rename("fc{level+1}.{rest}", "projections.{level}.{rest}"),
 )
-_ADAPTER_RULES: tuple[Rule, ...] = (
+ADAPTER_RULES: tuple[Rule, ...] = (
     rename("level_embed", "level_embeddings.weight"),
     *under("spm.", "spatial_prior.", _SPATIAL_PRIOR_RULES),
     *under("interactions.{block}.injector.", "interactions.{block}.injector.", _EXCHANGE_RULES),
@@ -71,7 +71,7 @@ _UPERNET_RULES: tuple[Rule, ...] = (
     rename("auxiliary_head.conv_seg.{rest}", "auxiliary_head.classifier.{rest}"),
 )
 
-_TORCH_ATTENTION_RULES = (
+TORCH_ATTENTION_RULES = (
     rename("in_proj_weight", "qkv.weight"),
     rename("in_proj_bias", "qkv.bias"),
     rename("out_proj.{rest}", "proj.{rest}"),
@@ -90,7 +90,7 @@ _MASK2FORMER_RULES: tuple[Rule, ...] = (
     *under(
         "decode_head.pixel_decoder.encoder.layers.{layer}.attentions.0.",
         "decoder.pixel_decoder.layers.{layer}.attention.",
-        _DEFORMABLE_ATTENTION_RULES,
+        DEFORMABLE_ATTENTION_RULES,
     ),
     *under("decode_head.pixel_decoder.encoder.layers.{layer}.", "decoder.pixel_decoder.layers.{layer}.", _LAYER_RULES),
     rename("decode_head.pixel_decoder.level_encoding.{rest}", "decoder.pixel_decoder.level_embeddings.{rest}"),
@@ -100,12 +100,12 @@ _MASK2FORMER_RULES: tuple[Rule, ...] = (
     *under(
         "decode_head.transformer_decoder.layers.{layer}.attentions.0.attn.",
         "decoder.layers.{layer}.cross_attention.",
-        _TORCH_ATTENTION_RULES,
+        TORCH_ATTENTION_RULES,
     ),
     *under(
         "decode_head.transformer_decoder.layers.{layer}.attentions.1.attn.",
         "decoder.layers.{layer}.self_attention.",
-        _TORCH_ATTENTION_RULES,
+        TORCH_ATTENTION_RULES,
     ),
     *under("decode_head.transformer_decoder.layers.{layer}.", "decoder.layers.{layer}.", _LAYER_RULES),
     rename("decode_head.transformer_decoder.post_norm.{rest}", "decoder.norm.{rest}"),
@@ -125,7 +125,7 @@ def vit_adapter_rules(config: VitAdapterConfig) -> tuple[Rule, ...]:
     """Original names -> ours."""
     encoder = BEIT_RULES if config.use_relative_position_bias else SCALED_VIT_RULES
     decoder = _MASK2FORMER_RULES if config.decoder_type == "mask2former" else _UPERNET_RULES
-    return (*under("backbone.", "encoder.", (*_ADAPTER_RULES, *encoder)), *decoder)
+    return (*under("backbone.", "encoder.", (*ADAPTER_RULES, *encoder)), *decoder)
 
 
 def vit_adapter_transforms(config: VitAdapterConfig) -> dict[str, Callable[[torch.Tensor], torch.Tensor]]:
@@ -147,4 +147,13 @@ def count_classes(state_dict: Mapping[str, torch.Tensor]) -> int | None:
     return None if classifier is None else size_along(classifier, 0)
 
 
-__all__ = ["HEADS", "count_classes", "head_of", "vit_adapter_rules", "vit_adapter_transforms"]
+__all__ = [
+    "ADAPTER_RULES",
+    "DEFORMABLE_ATTENTION_RULES",
+    "HEADS",
+    "TORCH_ATTENTION_RULES",
+    "count_classes",
+    "head_of",
+    "vit_adapter_rules",
+    "vit_adapter_transforms",
+]

@@ -92,8 +92,7 @@ class HlgConfig(BackboneConfigMixin, SemanticSegmentationConfig, HlgEncoderConfi
         super().validate_architecture()
         if self.decoder_hidden_size % 32:
             raise ValueError(
-                "decoder_hidden_size must be a multiple of 32, the width of a head, found "
-                f"{self.decoder_hidden_size}."
+                f"decoder_hidden_size must be a multiple of 32, the width of a head, found {self.decoder_hidden_size}."
             )
         if not 0 <= self.auxiliary_map_index < NUM_STAGES:
             raise ValueError(

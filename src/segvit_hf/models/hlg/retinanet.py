@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import torch
 from torch import nn
-from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection._utils import BoxCoder, Matcher
+from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.ops import (
     Conv2dNormActivation,
     FeaturePyramidNetwork,

@@ -66,6 +66,7 @@ class SegmenterConfig(ClassGroupsConfig, ViTEncoderConfig):
     crop_padded_logits: bool = True
 
     def __post_init__(self, **kwargs: Any) -> None:
+        self.read_backbone_config()
         if self.decoder_hidden_size is None:
             self.decoder_hidden_size = self.hidden_size
         if self.decoder_num_attention_heads is None:
@@ -73,6 +74,11 @@ class SegmenterConfig(ClassGroupsConfig, ViTEncoderConfig):
         if self.decoder_intermediate_size is None:
             self.decoder_intermediate_size = 4 * self.decoder_hidden_size
         super().__post_init__(**kwargs)
+
+    @property
+    def crop_divisor(self) -> int:
+        """As every encoder's, and that of the original with `crop_padded_logits`."""
+        return self.patch_size if self.crop_padded_logits and self.backbone_padding == "end" else 1
 
     def validate_architecture(self) -> None:
         """Part of `@strict` validation: fields that contradict each other are an error that names them."""

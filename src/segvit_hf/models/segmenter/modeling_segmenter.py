@@ -52,8 +52,7 @@ def segmenter_output(
         labels: (batch, height, width), int64.
     """
     # One by one: how a resize rounds depends on the memory layout, which the number of classes has a part in.
-    divisor = config.patch_size if config.crop_padded_logits else 1
-    resized = [resize_padded(logits, size, divisor) for logits in groups]
+    resized = [resize_padded(logits, size, config.crop_divisor) for logits in groups]
     logits = resized[0] if len(resized) == 1 else torch.cat(resized, dim=1)
     losses = None
     if labels is not None:

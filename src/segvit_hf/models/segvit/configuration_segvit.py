@@ -1,15 +1,22 @@
 """SegViT's configuration."""
 
+import math
+from typing import Any
+
 from segvit_hf._compat import strict
 from segvit_hf.encoders.configuration_vit import ViTEncoderConfig, as_pair
 from segvit_hf.models.class_groups import ClassGroupsConfig
+
+# The layers that the original's ViT-B reads, as shares of the encoder's depth.
+_LAYERS = (6 / 12, 8 / 12, 1)
 
 
 @strict
 class SegVitConfig(ClassGroupsConfig, ViTEncoderConfig):
     r"""Configuration of [`SegVitForSemanticSegmentation`]; the defaults are SegViT-B at 512x512.
 
-    The encoder's fields are those of [`ViTEncoderConfig`], labels and windows are described in
+    The encoder's fields are those of [`ViTEncoderConfig`]; of these, `encoder_out_indices` defaults to the layers
+    after 1/2, 2/3 and all of the depth, (5, 7, 11) of 12. Labels and windows are described in
     [`SemanticSegmentationConfig`], steps in which classes were learned in [`ClassGroupsConfig`]. The decoder's:
 
     Args:
@@ -58,7 +65,6 @@ class SegVitConfig(ClassGroupsConfig, ViTEncoderConfig):
     drop_path_rate: float | int = 0.1
     drop_path_on_attention: bool = False
     drop_prefix_tokens: bool = True
-    encoder_out_indices: list[int] | tuple[int, ...] | None = (5, 7, 11)
 
     decoder_hidden_size: int = 384
     decoder_num_layers: int = 3
@@ -77,6 +83,12 @@ class SegVitConfig(ClassGroupsConfig, ViTEncoderConfig):
     no_object_weight: float | int = 0.1
     num_supervised_outputs: int | None = None
     first_supervised_class: int = 0
+
+    def __post_init__(self, **kwargs: Any) -> None:
+        self.read_backbone_config()
+        if self.encoder_out_indices is None:
+            self.encoder_out_indices = sorted({math.ceil(self.num_hidden_layers * share) - 1 for share in _LAYERS})
+        super().__post_init__(**kwargs)
 
     def validate_architecture(self) -> None:
         """Part of `@strict` validation: fields that contradict each other are an error that names them."""

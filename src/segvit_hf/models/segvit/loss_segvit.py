@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import torch
 import torch.nn.functional as F
 
-from segvit_hf.layers.resize import resize_bilinear
+from segvit_hf.layers.resize import resize_padded
 from segvit_hf.models.class_groups import class_ranges
 from segvit_hf.models.losses import average_num_masks, classes_present, dice_loss
 from segvit_hf.models.segvit.configuration_segvit import SegVitConfig
@@ -70,7 +70,7 @@ def _prediction_losses(
         parts.append(
             (
                 *_class_loss_sums(config, class_logits, present, classes),
-                *_mask_loss_sums(mask_logits, labels, present, classes),
+                *_mask_loss_sums(config, mask_logits, labels, present, classes),
             )
         )
     class_loss, class_weight, mask_loss, mask_dice = (torch.stack(sums).sum() for sums in zip(*parts, strict=True))
@@ -97,13 +97,13 @@ def _class_loss_sums(
 
 
 def _mask_loss_sums(
-    mask_logits: torch.Tensor, labels: torch.Tensor, present: torch.Tensor, classes: range
+    config: SegVitConfig, mask_logits: torch.Tensor, labels: torch.Tensor, present: torch.Tensor, classes: range
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """The focal and dice losses of the masks of a group's classes that are there, summed."""
     # Typically a tenth of all, so they are picked first.
     image_index, class_index = present[:, classes.start : classes.stop].nonzero(as_tuple=True)
     masks = mask_logits[image_index, class_index].float()
-    masks = resize_bilinear(masks[:, None], labels.shape[-2:])[:, 0]
+    masks = resize_padded(masks[:, None], labels.shape[-2:], config.crop_divisor)[:, 0]
     targets = (labels[image_index] == class_index[:, None, None] + classes.start).to(masks.dtype)
     masks, targets = masks.flatten(1), targets.flatten(1)
     return sigmoid_focal_loss(masks, targets), dice_loss(masks, targets)

@@ -14,7 +14,7 @@ from torch import nn
 from segvit_hf._compat import GradientCheckpointingLayer, TransformersKwargs, Unpack, initialization
 from segvit_hf.layers.attention import Attention, MultiHeadAttention
 from segvit_hf.layers.mlp import Mlp
-from segvit_hf.layers.resize import Grid, resize_bilinear, tokens_of
+from segvit_hf.layers.resize import Grid, resize_bilinear, resize_padded, tokens_of
 from segvit_hf.models.class_groups import ClassGroupsModel, class_ranges
 from segvit_hf.models.decoder import LAYER_NORM_EPS, DecoderOutput
 from segvit_hf.models.mask_classification import presence_inference, semantic_inference
@@ -230,7 +230,8 @@ class SegVitAtmDecoder(SegVitClassGroup):
         shorter = min(mask_logits.shape[-2:])
         mask_size = [round(self.config.mask_side * side / shorter) for side in mask_logits.shape[-2:]]
         infer = presence_inference if self.config.shared_class_head else semantic_inference
-        return resize_bilinear(infer(class_logits, resize_bilinear(mask_logits, mask_size)), size)
+        scores = infer(class_logits, resize_bilinear(mask_logits, mask_size))
+        return resize_padded(scores, size, self.config.crop_divisor)
 
     def predict_groups(
         self, feature_maps: Sequence[torch.Tensor], return_auxiliary: bool = False

@@ -126,6 +126,7 @@ class SetrConfig(SemanticSegmentationConfig, ViTEncoderConfig):
     classifier_dropout: float | int = 0.0
 
     def __post_init__(self, **kwargs: Any) -> None:
+        self.read_backbone_config()
         for name, value in _TYPE_DEFAULTS[self.decoder_type].items():
             if getattr(self, name) is None:
                 setattr(self, name, value)

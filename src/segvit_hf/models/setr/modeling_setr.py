@@ -57,7 +57,7 @@ class SetrUpsamplingHead(DecodeHead):
         upsampling: int,
         classifier_bias: bool = True,
     ) -> None:
-        super().__init__(config, loss_name=loss_name, loss_weight=loss_weight)
+        super().__init__(config, loss_name=loss_name, loss_weight=loss_weight, size_divisor=config.crop_divisor)
         self.in_index = in_index
         self.upsampling = upsampling
         width = config.decoder_hidden_size
@@ -154,7 +154,7 @@ class SetrMlaDecoder(DecodeHead):
     """Convolutions and one upsampling per aggregated map, then a classifier over all of them."""
 
     def __init__(self, config: SetrConfig) -> None:
-        super().__init__(config, loss_name=DECODER_LOSS)
+        super().__init__(config, loss_name=DECODER_LOSS, size_divisor=config.crop_divisor)
         self.upsampling, self.align_corners = filled(config.decoder_upsampling), config.mla_align_corners
         num_levels, width = len(filled(config.encoder_out_indices)), config.mla_head_hidden_size
         self.levels = nn.ModuleList(
@@ -189,7 +189,10 @@ class SetrMlaAuxiliaryHead(DecodeHead):
 
     def __init__(self, config: SetrConfig, index: int) -> None:
         super().__init__(
-            config, loss_name=AUXILIARY_LOSS.format(index=index), loss_weight=config.auxiliary_loss_weight
+            config,
+            loss_name=AUXILIARY_LOSS.format(index=index),
+            loss_weight=config.auxiliary_loss_weight,
+            size_divisor=config.crop_divisor,
         )
         self.in_index = filled(config.auxiliary_in_indices)[index]
         self.dropout = nn.Dropout2d(config.classifier_dropout)

@@ -33,6 +33,9 @@ class VitAdapterConfig(BackboneConfigMixin, SemanticSegmentationConfig, ViTAdapt
             Mask2Former: the deformable-attention layers of the pixel decoder (6, 8, 1024 and 4).
         decoder_num_layers, decoder_num_attention_heads, decoder_intermediate_size:
             Mask2Former: the masked-attention layers (9, 8 and 2048).
+        resize_mask_logits (`bool`, defaults to `False`):
+            Mask2Former: whether the mask logits are resized to the input before they become probabilities and are
+            summed over queries (DINOv3), and not the scores that come out (ViT-Adapter).
         class_loss_weight, mask_loss_weight, dice_loss_weight, no_object_weight:
             Mask2Former: weights of the training loss and of the matching cost (2, 5, 5) and of the class "no object"
             (0.1).
@@ -86,6 +89,7 @@ class VitAdapterConfig(BackboneConfigMixin, SemanticSegmentationConfig, ViTAdapt
     decoder_num_layers: int = 9
     decoder_num_attention_heads: int = 8
     decoder_intermediate_size: int = 2048
+    resize_mask_logits: bool = False
     class_loss_weight: float | int = 2.0
     mask_loss_weight: float | int = 5.0
     dice_loss_weight: float | int = 5.0

@@ -136,8 +136,14 @@ class Mask2FormerDecoder(nn.Module):
             # Masks are predicted for the padded input, so the labels are padded too.
             ignore_index = self.config.semantic_loss_ignore_index
             losses = self.loss(predictions, pad_to_multiple(labels, SIZE_DIVISOR, value=ignore_index))
-        scores = semantic_inference(*predictions[-1])
-        return DecoderOutput(logits=resize_padded(scores, size, SIZE_DIVISOR), losses=losses)
+        return DecoderOutput(logits=self.scores(predictions[-1], size), losses=losses)
+
+    def scores(self, prediction: Prediction, size: tuple[int, int]) -> torch.Tensor:
+        """Scores (batch, num_labels, height, width) of every class at every pixel of an input of `size`."""
+        class_logits, mask_logits = prediction
+        if self.config.resize_mask_logits:
+            return semantic_inference(class_logits, resize_padded(mask_logits, size, SIZE_DIVISOR))
+        return resize_padded(semantic_inference(class_logits, mask_logits), size, SIZE_DIVISOR)
 
     def predict(self, feature_maps: Sequence[torch.Tensor], return_auxiliary: bool = False) -> list[Prediction]:
         """Classes and masks of all queries.
@@ -197,7 +203,8 @@ def attention_mask_from(mask_logits: torch.Tensor, grid: Grid) -> torch.Tensor:
         (batch, 1, num_queries, num_tokens): 0 or minus infinity, in the dtype that was given.
     """
     resized = resize_bilinear(mask_logits, grid).flatten(2)
-    hidden = resized < 0
+    # Of the probability: logits so close to 0 that it is 0.5 hide nothing.
+    hidden = resized.float().sigmoid() < 0.5
     hidden = hidden & ~hidden.all(-1, keepdim=True)
     return torch.zeros_like(resized).masked_fill(hidden, float("-inf"))[:, None]
 

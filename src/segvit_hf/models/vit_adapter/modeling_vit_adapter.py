@@ -17,6 +17,7 @@ from segvit_hf._compat import (
     can_return_tuple,
     initialization,
 )
+from segvit_hf.encoders.backbone_adapter import BackboneAdapterEncoder
 from segvit_hf.encoders.inputs import check_pixel_values
 from segvit_hf.encoders.vit import ViTPreTrainedModel
 from segvit_hf.encoders.vit_adapter import ViTAdapterEncoder
@@ -35,6 +36,7 @@ class VitAdapterForSemanticSegmentation(SemanticSegmentationModel):
 
     config: VitAdapterConfig
     encoder_class = ViTAdapterEncoder
+    backbone_encoder_class = BackboneAdapterEncoder
     decoder_classes = {"mask2former": Mask2FormerDecoder, "upernet": UperNetDecoder}
     _no_split_modules = ["PixelDecoderLayer", "MaskedAttentionLayer"]
 
@@ -74,7 +76,8 @@ class VitAdapterBackbone(BackboneMixin, ViTPreTrainedModel):
     def __init__(self, config: VitAdapterConfig) -> None:
         super().__init__(config)
         self.num_features = [config.hidden_size] * len(config.stage_names)
-        self.encoder = ViTAdapterEncoder(config)
+        own_vit = config.backbone_config is None
+        self.encoder = (ViTAdapterEncoder if own_vit else BackboneAdapterEncoder)(config)
         self.post_init()
 
     def get_input_embeddings(self) -> nn.Module:
