@@ -43,22 +43,32 @@ MASK2FORMER = {
 
 SETR_DECODER = {"decoder_hidden_size": 16, "mla_head_hidden_size": 8}
 
+HLG = {
+    "hidden_sizes": [16, 32, 32, 64],
+    "depths": [2, 2, 1, 1],
+    "num_attention_heads": [1, 2, 2, 4],
+    "decoder_hidden_size": 32,
+    "auxiliary_hidden_size": 8,
+}
+
 
 @dataclass(frozen=True)
 class SmallModel:
     """
     A model small enough for any test, by model type and configuration fields.
 
+    `shared_fields`: fields that all models with a plain ViT have.
     `half_precision_tolerance`: how much 16-bit logits may differ, as a share of the largest.
     """
 
     model_type: str
     fields: dict[str, Any] = field(default_factory=dict)
     half_precision_tolerance: float = 0.05
+    shared_fields: dict[str, Any] = field(default_factory=lambda: ENCODER)
 
     def build(self, seed: int = 0, **overrides: Any) -> PreTrainedModel:
         """The model with weights that depend on `seed` only, in eval mode."""
-        config = AutoConfig.for_model(self.model_type, **{**ENCODER, **self.fields, **overrides})
+        config = AutoConfig.for_model(self.model_type, **{**self.shared_fields, **self.fields, **overrides})
         torch.manual_seed(seed)
         return AutoModelForSemanticSegmentation.from_config(config).eval()
 
@@ -86,4 +96,7 @@ SMALL_MODELS = {
     "vit-adapter-upernet": SmallModel("vit_adapter", {**ADAPTER, **UPERNET}),
     # Which tokens a query sees depends on signs of mask logits, some of which 16 bits turn.
     "vit-adapter-beit-mask2former": SmallModel("vit_adapter", {**ADAPTER, **BEIT, **MASK2FORMER}, 0.15),
+    "hlg": SmallModel("hlg", HLG, shared_fields={"num_labels": NUM_LABELS}),
 }
+# Those whose encoder is a plain ViT, with layers and fields of these names.
+PLAIN_VITS = {name: model for name, model in SMALL_MODELS.items() if model.shared_fields is ENCODER}

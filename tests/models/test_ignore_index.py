@@ -4,10 +4,17 @@ import numpy as np
 import pytest
 import torch
 
-from segvit_hf import SegmenterImageProcessor, SegVitImageProcessor, SetrImageProcessor, VitAdapterImageProcessor
+from segvit_hf import (
+    HlgImageProcessor,
+    SegmenterImageProcessor,
+    SegVitImageProcessor,
+    SetrImageProcessor,
+    VitAdapterImageProcessor,
+)
 from tests.models.architectures import NUM_LABELS, SmallModel
 
 IMAGE_PROCESSORS = {
+    "hlg": HlgImageProcessor,
     "segmenter": SegmenterImageProcessor,
     "segvit": SegVitImageProcessor,
     "setr": SetrImageProcessor,

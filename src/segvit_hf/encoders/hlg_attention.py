@@ -16,6 +16,7 @@ from segvit_hf.layers.resize import Grid, pad_to_multiple
 from segvit_hf.layers.spatial_smoothing import SpatialSmoothing
 from segvit_hf.layers.windows import join_windows, split_windows
 
+
 class ProjectedAttention(Attention):
     """Attention between given queries, keys and values, with a bias, and a projection of the output.
 

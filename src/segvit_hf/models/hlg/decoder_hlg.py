@@ -61,7 +61,9 @@ class SharedAttention(Attention):
         """Attention of the tokens of a grid among themselves."""
         return self(tokens, tokens, self.position_bias.between_all(grid))
 
-    def over_windows(self, tokens: torch.Tensor, window_tokens: torch.Tensor, grid: Grid, window_grid: Grid) -> torch.Tensor:
+    def over_windows(
+        self, tokens: torch.Tensor, window_tokens: torch.Tensor, grid: Grid, window_grid: Grid
+    ) -> torch.Tensor:
         """Attention of the tokens of a grid over the tokens of its windows."""
         bias = self.position_bias.to_window_tokens(grid, window_grid)
         return self(tokens, self.window_norm(window_tokens), bias)

@@ -3,10 +3,9 @@
 Targets and results have the form of transformers' detectors (DETR and its kin).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-import torch
 from torch import Tensor
 from torchvision.ops import batched_nms, box_convert, clip_boxes_to_image
 
