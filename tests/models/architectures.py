@@ -44,6 +44,14 @@ MASK2FORMER = {
 
 SETR_DECODER = {"decoder_hidden_size": 16, "mla_head_hidden_size": 8}
 
+HLG = {
+    "hidden_sizes": [16, 32, 32, 64],
+    "depths": [2, 2, 1, 1],
+    "num_attention_heads": [1, 2, 2, 4],
+    "decoder_hidden_size": 32,
+    "auxiliary_hidden_size": 8,
+}
+
 
 def backbone(name: str) -> dict[str, Any]:
     """The fields of a small transformers backbone in the place of the ViT."""
@@ -56,16 +64,18 @@ class SmallModel:
     """
     A model small enough for any test, by model type and configuration fields.
 
+    `shared_fields`: fields that all models with a plain ViT have.
     `half_precision_tolerance`: how much 16-bit logits may differ, as a share of the largest.
     """
 
     model_type: str
     fields: dict[str, Any] = field(default_factory=dict)
     half_precision_tolerance: float = 0.05
+    shared_fields: dict[str, Any] = field(default_factory=lambda: ENCODER)
 
     def build(self, seed: int = 0, **overrides: Any) -> PreTrainedModel:
         """The model with weights that depend on `seed` only, in eval mode."""
-        config = AutoConfig.for_model(self.model_type, **{**ENCODER, **self.fields, **overrides})
+        config = AutoConfig.for_model(self.model_type, **{**self.shared_fields, **self.fields, **overrides})
         torch.manual_seed(seed)
         return AutoModelForSemanticSegmentation.from_config(config).eval()
 
@@ -128,6 +138,7 @@ SMALL_MODELS = {
         },
     ),
     "linear-head-cut": SmallModel("linear_head", {"backbone_padding": "cut", "use_batch_norm": False}),
+    "hlg": SmallModel("hlg", HLG, shared_fields={"num_labels": NUM_LABELS}),
 }
 
 # The same architectures on transformers backbones, for the tests of what doesn't depend on the package's own ViT.
@@ -140,3 +151,5 @@ SMALL_MODELS_ON_BACKBONES = {
         "vit_adapter", {**ADAPTER, **UPERNET, **backbone("dinov2"), "freeze_backbone": False}
     ),
 }
+# Those whose encoder is a plain ViT, with layers and fields of these names.
+PLAIN_VITS = {name: model for name, model in SMALL_MODELS.items() if model.shared_fields is ENCODER}

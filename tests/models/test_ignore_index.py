@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from segvit_hf import (
+    HlgImageProcessor,
     LinearHeadImageProcessor,
     SegmenterImageProcessor,
     SegVitImageProcessor,
@@ -14,6 +15,7 @@ from segvit_hf import (
 from tests.models.architectures import NUM_LABELS, SmallModel
 
 IMAGE_PROCESSORS = {
+    "hlg": HlgImageProcessor,
     "segmenter": SegmenterImageProcessor,
     "segvit": SegVitImageProcessor,
     "setr": SetrImageProcessor,

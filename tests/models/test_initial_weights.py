@@ -42,8 +42,8 @@ def convolution_spread(
     area = math.prod(module.kernel_size)
     if model_type == "vit_adapter":  # He, by the outputs
         return math.sqrt(2 * module.groups / (area * module.out_channels)) if name == "weight" else None
-    if model_type == "setr" and not in_encoder:  # torch's own default, weight and bias alike
-        return 1 / math.sqrt(3 * area * module.in_channels)
+    if model_type == "hlg" or (model_type == "setr" and not in_encoder):  # torch's own default, weight and bias alike
+        return 1 / math.sqrt(3 * area * module.in_channels / module.groups)
     if model_type == "linear_head" and not in_encoder:
         return 0.01 if name == "weight" else None
     return RANGE if name == "weight" else None

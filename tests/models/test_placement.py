@@ -4,7 +4,10 @@ from tests.models.architectures import SMALL_MODELS, SmallModel
 
 
 def test_the_encoders_blocks_are_never_split(small_model: SmallModel) -> None:
-    assert {"ViTEmbeddings", "TransformerLayer"} <= set(small_model.build()._no_split_modules)
+    blocks = {"hlg": {"HlgLayer", "HlgDecoderLayer"}}.get(
+        small_model.model_type, {"ViTEmbeddings", "TransformerLayer"}
+    )
+    assert blocks <= set(small_model.build()._no_split_modules)
 
 
 def test_every_name_is_that_of_a_module() -> None:

@@ -67,20 +67,30 @@ class SemanticSegmentationSuite(VisionModelTesterMixin):
     fields: ClassVar[dict[str, Any]]
     num_tokens: ClassVar[int]
     batch_size: ClassVar[int] = 3
+    common_properties: ClassVar[tuple[str, ...] | None] = None  # the suite's own
 
     def setUp(self) -> None:
         config_class = self.model_class.config_class
         assert config_class is not None, f"{self.model_class.__name__} names no configuration class"
         declare(semantic=[self.model_class.__name__])
         self.all_model_classes = (self.model_class,)
-        self.model_tester = SemanticSegmentationModelTester(
-            config_class, self.fields, self.num_tokens, self.batch_size
-        )
+        self.model_tester = self.make_tester()
         # The tester looks for every field in the JSON file, which has the label names instead of their number.
         fields = {name: value for name, value in self.fields.items() if name != "num_labels"}
-        self.config_tester = ConfigTester(self, config_class=config_class, has_text_modality=False, **fields)
+        self.config_tester = ConfigTester(
+            self,
+            config_class=config_class,
+            has_text_modality=False,
+            common_properties=self.common_properties,
+            **fields,
+        )
         if "eager_matches_sdpa" in self.id():
             self._ignore_attention_window(config_class)
+
+    def make_tester(self) -> SemanticSegmentationModelTester:
+        config_class = self.model_class.config_class
+        assert config_class is not None
+        return SemanticSegmentationModelTester(config_class, self.fields, self.num_tokens, self.batch_size)
 
     def _ignore_attention_window(self, config_class: type[PreTrainedConfig]) -> None:
         # Where a configuration has a field `sliding_window`, the suite takes it for the attention span of a language

@@ -1,6 +1,6 @@
 """The fields of HLG's encoder."""
 
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from segvit_hf._compat import strict
 from segvit_hf.encoders.checked_configuration import CheckedConfig
@@ -34,8 +34,18 @@ class HlgEncoderConfig(CheckedConfig):
     """
 
     model_type = "segvit_hf_hlg_encoder"
-    positive_fields = ("num_channels", "hidden_sizes", "depths", "num_attention_heads", "window_size")
-    probability_fields = ("hidden_dropout_prob", "attention_probs_dropout_prob", "drop_path_rate")
+    positive_fields: ClassVar[tuple[str, ...]] = (
+        "num_channels",
+        "hidden_sizes",
+        "depths",
+        "num_attention_heads",
+        "window_size",
+    )
+    probability_fields: ClassVar[tuple[str, ...]] = (
+        "hidden_dropout_prob",
+        "attention_probs_dropout_prob",
+        "drop_path_rate",
+    )
 
     num_channels: int = 3
     hidden_sizes: list[int] | tuple[int, ...] = (96, 192, 384, 768)
@@ -52,6 +62,9 @@ class HlgEncoderConfig(CheckedConfig):
     drop_path_rate: float | int = 0.1
     layer_norm_eps: float = 1e-6
     initializer_range: float = 0.02
+
+    if TYPE_CHECKING:
+        num_labels: int  # the base class's property, which is never None here
 
     def __post_init__(self, **kwargs: Any) -> None:
         for name in ("hidden_sizes", "depths", "num_attention_heads"):

@@ -1,7 +1,7 @@
 """The fields of a plain vision-transformer encoder, shared by every architecture's configuration."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from segvit_hf._compat import strict
 from segvit_hf.encoders.configuration_backbone import BackboneFields
@@ -59,7 +59,7 @@ class ViTEncoderConfig(BackboneFields):
     """
 
     model_type = "segvit_hf_vit_encoder"
-    positive_fields = (
+    positive_fields: ClassVar[tuple[str, ...]] = (
         "image_size",
         "patch_size",
         "num_channels",
@@ -68,7 +68,7 @@ class ViTEncoderConfig(BackboneFields):
         "num_attention_heads",
         "intermediate_size",
     )
-    probability_fields = (
+    probability_fields: ClassVar[tuple[str, ...]] = (
         "hidden_dropout_prob",
         "attention_probs_dropout_prob",
         "drop_path_rate",

@@ -6,6 +6,7 @@ of which runs as it was published: what had to be repaired is told in the packag
 
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import cast
 
 import torch
 from torch import nn
@@ -33,12 +34,14 @@ class HlgEncoderOutput(ModelOutput):
     Args:
         feature_maps: Four (batch, hidden_sizes[k], rows, columns) of strides 4, 8, 16 and 32, finest first. The last
             one is normalized, and with `config.use_stage_norms` all of them.
+        stem_map: (batch, hidden_sizes[0], rows, columns) of stride 2, what the first stage starts from.
         hidden_states: The stem's map and every layer's output, maps as above.
         attentions: Every layer's global probabilities, (batch, num_heads, num_tokens, num_keys): keys are window
             tokens in the first three stages, all tokens in the last.
     """
 
     feature_maps: tuple[torch.Tensor, ...] | None = None
+    stem_map: torch.Tensor | None = None
     hidden_states: tuple[torch.Tensor, ...] | None = None
     attentions: tuple[torch.Tensor, ...] | None = None
 
@@ -126,6 +129,19 @@ class HlgLayer(GradientCheckpointingLayer):
         return feature_map + self.drop_path(attention_output)
 
 
+def build_stage(config: HlgEncoderConfig, stage: int, indices: range) -> nn.ModuleList:
+    """The layers of a stage, `indices` among those of the whole encoder."""
+    return nn.ModuleList(
+        HlgLayer(
+            config,
+            stage=stage,
+            index=position,
+            drop_path=linear_drop_path(config.drop_path_rate, index, config.num_hidden_layers),
+        )
+        for position, index in enumerate(indices)
+    )
+
+
 class HlgPreTrainedModel(ViTPreTrainedModel):
     """What all models with HLG's encoder tell transformers about themselves."""
 
@@ -153,16 +169,7 @@ class HlgEncoder(HlgPreTrainedModel):
         )
         ends = [sum(config.depths[:stage]) for stage in range(NUM_STAGES + 1)]
         self.stages = nn.ModuleList(
-            nn.ModuleList(
-                HlgLayer(
-                    config,
-                    stage=stage,
-                    index=index - first,
-                    drop_path=linear_drop_path(config.drop_path_rate, index, config.num_hidden_layers),
-                )
-                for index in range(first, end)
-            )
-            for stage, (first, end) in enumerate(pairwise(ends))
+            build_stage(config, stage, range(first, end)) for stage, (first, end) in enumerate(pairwise(ends))
         )
         # The last stage is normalized in every variant.
         normalized = range(0 if config.use_stage_norms else NUM_STAGES - 1, NUM_STAGES)
@@ -173,23 +180,23 @@ class HlgEncoder(HlgPreTrainedModel):
 
     def get_input_embeddings(self) -> nn.Module:
         """The first convolution."""
-        return self.stem[0].convolution  # type: ignore[union-attr,return-value]
+        return cast(ConvNormAct, self.stem[0]).convolution
 
     @merge_with_config_defaults
     @capture_outputs(tie_last_hidden_states=False)
     def forward(self, pixel_values: torch.Tensor, **kwargs: Unpack[TransformersKwargs]) -> HlgEncoderOutput:
         """(batch, channels, height, width) of any height and width -> `HlgEncoderOutput`."""
-        feature_map = pixel_values.to(self.get_input_embeddings().weight.dtype)
+        feature_map = pixel_values.to(self.dtype)
         for convolution in self.stem:
             feature_map = convolution(feature_map)
-        feature_maps = []
+        stem_map, feature_maps = feature_map, []
         for stage, layers in enumerate(self.stages):
-            for layer in layers:  # type: ignore[union-attr]
+            for layer in cast(nn.ModuleList, layers):
                 feature_map = layer(feature_map, **kwargs)
             if str(stage) in self.norms:
                 feature_map = layer_norm_map(self.norms[str(stage)], feature_map)
             feature_maps.append(feature_map)
-        return HlgEncoderOutput(feature_maps=tuple(feature_maps))
+        return HlgEncoderOutput(feature_maps=tuple(feature_maps), stem_map=stem_map)
 
 
 __all__ = ["HlgEncoder", "HlgEncoderOutput", "HlgPreTrainedModel"]

@@ -65,7 +65,7 @@ def reset_convolution(convolution: nn.Conv2d | nn.ConvTranspose2d) -> None:
 
 
 def reset_convolution_as_torch(convolution: nn.Conv2d) -> None:
-    """Torch's own default initialization, which several originals keep."""
+    """The initial values that torch gives by default, which several originals keep."""
     initialization.kaiming_uniform_(convolution.weight, a=math.sqrt(5))
     if convolution.bias is not None:
         bound = 1 / math.sqrt(convolution.weight[0].numel())

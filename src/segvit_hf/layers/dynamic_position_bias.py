@@ -78,10 +78,11 @@ class DynamicPositionBias(nn.Module):
         """The bias between tokens and window tokens, (num_heads, rows * columns, window rows * window columns).
 
         As in HLG's code, the table is that of the tokens' grid, read with the row length of the window tokens' one:
-        which offset a pair's bias was computed from has little to do with where the two are.
+        which offset a pair's bias was computed from has little to do with where the two are. Grids with fewer tokens
+        than windows, which the original cannot run, get the table of as many tokens.
         """
         (rows, columns), (window_rows, window_columns) = grid, window_grid
-        table = self.table(grid)
+        table = self.table((max(rows, window_rows), max(columns, window_columns)))
         sheet = table.unfold(1, columns + window_columns - 1, 2 * window_columns - 1)
         return pairwise_bias(sheet[:, : rows + window_rows - 1], grid, window_grid)
 

@@ -1,6 +1,6 @@
 """The configuration fields of every semantic segmentation model, whatever its encoder and decoder."""
 
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from transformers import PreTrainedConfig
 
@@ -28,6 +28,9 @@ class SemanticSegmentationConfig(PreTrainedConfig):
 
     semantic_loss_ignore_index: int = 255
     sliding_window: dict[str, Any] | list[Any] | tuple[Any, ...] | None = None
+
+    if TYPE_CHECKING:
+        num_labels: int  # the base class's property, which is never None in a segmentation model
 
     def __setattr__(self, name: str, value: Any) -> None:
         # Here, not in `__post_init__`: the field is also set on the configuration of a finished model.

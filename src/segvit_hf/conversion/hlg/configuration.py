@@ -19,6 +19,7 @@ from segvit_hf.conversion.labels import label_fields
 from segvit_hf.conversion.mmseg.image_processor import original_processor_arguments
 from segvit_hf.conversion.original_fields import OriginalFields
 from segvit_hf.messages import listed, quoted
+from segvit_hf.models.hlg.object_detection_hlg import SIZE_DIVISOR
 
 # Those of the segmentation and detection code, and torch's own, which the classification code keeps.
 _DENSE_EPS, _CLASSIFICATION_EPS = 1e-6, 1e-5
@@ -111,20 +112,24 @@ def _without_padding(original: Mapping[str, Any]) -> dict[str, Any]:
     pipeline = original.get("test_pipeline")
     if not isinstance(pipeline, list):
         return dict(original)
-    steps = [
-        {**step, "transforms": _but_pad(step["transforms"])} if "transforms" in step else step for step in pipeline
-    ]
+    steps = [_but_pad(step) if isinstance(step, Mapping) else step for step in pipeline]
     return {**original, "test_pipeline": steps}
 
 
-def _but_pad(transforms: Any) -> list[Any]:
+def _but_pad(step: Mapping[str, Any]) -> Mapping[str, Any]:
+    transforms = step.get("transforms")
+    if not isinstance(transforms, list):
+        return step
+    others = []
     for transform in transforms:
-        if transform.get("type") == "Pad":
-            step = OriginalFields(transform, "test_pipeline.Pad")
-            step.ignore("type")
-            step.require("size_divisor", 32)
-            step.finish()
-    return [transform for transform in transforms if transform.get("type") != "Pad"]
+        if isinstance(transform, Mapping) and transform.get("type") == "Pad":
+            padding = OriginalFields(transform, "test_pipeline.Pad")
+            padding.ignore("type")
+            padding.require("size_divisor", SIZE_DIVISOR)
+            padding.finish()
+        else:
+            others.append(transform)
+    return {**step, "transforms": others}
 
 
 __all__ = [

@@ -1,1 +1,1 @@
-"""HLG (Zhang et al., IJCV 2024): hierarchical local-global transformers for segmentation, classification, detection."""
+"""HLG (Zhang et al., IJCV 2024): local-global transformers for segmentation, classification and detection."""

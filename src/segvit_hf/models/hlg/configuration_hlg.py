@@ -9,11 +9,11 @@ from segvit_hf.models.configuration import SemanticSegmentationConfig
 
 @strict
 class HlgConfig(BackboneConfigMixin, SemanticSegmentationConfig, HlgEncoderConfig):
-    r"""Configuration of [`HlgForSemanticSegmentation`], [`HlgForImageClassification`], [`HlgForObjectDetection`] and
-    [`HlgBackbone`]; the defaults are HLG-Small.
+    r"""Configuration of every model with HLG's encoder; the defaults are HLG-Small.
 
-    The encoder's fields are those of [`HlgEncoderConfig`], labels and windows over large photos are described in
-    [`SemanticSegmentationConfig`]. The heads':
+    Those are [`HlgForSemanticSegmentation`], [`HlgForImageClassification`], [`HlgForObjectDetection`] and
+    [`HlgBackbone`]. The encoder's fields are those of [`HlgEncoderConfig`], labels and windows over large photos are
+    described in [`SemanticSegmentationConfig`]. The heads':
 
     Args:
         decoder_hidden_size (`int`, defaults to 512): Segmentation: channels of the decoder, a multiple of 32.
@@ -32,7 +32,8 @@ class HlgConfig(BackboneConfigMixin, SemanticSegmentationConfig, HlgEncoderConfi
         positive_overlap, negative_overlap (`float`, defaults to 0.5 and 0.4):
             Detection: from which intersection over union on an anchor is an object's, below which it is background.
         focal_loss_alpha, focal_loss_gamma, box_loss_weight: Detection: of the training loss (0.25, 2 and 1).
-        out_features, out_indices: Of the backbone: among `"stage1"` to `"stage4"`, or 0 to 3; all by default.
+        out_features, out_indices: Of the backbone: among `"stem"` (stride 2) and `"stage1"` to `"stage4"`, or 0 to 4;
+            the four stages by default.
 
     Example:
     ```python
@@ -78,10 +79,10 @@ class HlgConfig(BackboneConfigMixin, SemanticSegmentationConfig, HlgEncoderConfi
 
     def __post_init__(self, **kwargs: Any) -> None:
         self.anchor_ratios = list(self.anchor_ratios)
-        self.stage_names = [f"stage{index + 1}" for index in range(NUM_STAGES)]
-        # All of them unless the caller names some; naming neither explicitly (None) is transformers' way to ask for
-        # the last one.
-        defaults = {} if {"out_features", "out_indices"} & set(kwargs) else {"out_features": self.stage_names}
+        self.stage_names = ["stem", *(f"stage{index + 1}" for index in range(NUM_STAGES))]
+        # The four stages unless the caller names some; naming neither explicitly (None) is transformers' way to ask
+        # for the last one.
+        defaults = {} if {"out_features", "out_indices"} & set(kwargs) else {"out_features": self.stage_names[1:]}
         out_features = kwargs.pop("out_features", defaults.get("out_features"))
         out_indices = kwargs.pop("out_indices", None)
         self.set_output_features_output_indices(out_indices=out_indices, out_features=out_features)

@@ -109,8 +109,8 @@ class HlgForImageClassification(HlgPreTrainedModel):
 class HlgBackbone(BackboneMixin, HlgPreTrainedModel):
     """HLG's encoder as a backbone.
 
-    Its feature maps are `"stage1"` to `"stage4"`, strides 4, 8, 16 and 32. Its parameters have the names that they
-    have in the models with heads, whose checkpoints it loads.
+    Its feature maps are `"stage1"` to `"stage4"`, strides 4, 8, 16 and 32, and `"stem"`, stride 2. Its parameters have
+    the names that they have in the models with heads, whose checkpoints it loads.
     """
 
     config: HlgConfig
@@ -118,7 +118,7 @@ class HlgBackbone(BackboneMixin, HlgPreTrainedModel):
 
     def __init__(self, config: HlgConfig) -> None:
         super().__init__(config)
-        self.num_features = list(config.hidden_sizes)
+        self.num_features = [config.hidden_sizes[0], *config.hidden_sizes]
         self.encoder = HlgEncoder(config)
         self.post_init()
 
@@ -135,7 +135,7 @@ class HlgBackbone(BackboneMixin, HlgPreTrainedModel):
             **kwargs: What to return (`output_hidden_states`, `output_attentions`), and options of the attention.
 
         Returns:
-            The chosen feature maps (batch, hidden_sizes[k], ceil(height / stride), ceil(width / stride)), and the
+            The chosen feature maps (batch, channels, ceil(height / stride), ceil(width / stride)), and the
             encoder's hidden states and attention probabilities where they were asked for.
 
         Raises:
@@ -144,11 +144,9 @@ class HlgBackbone(BackboneMixin, HlgPreTrainedModel):
         """
         check_pixel_values(pixel_values, self.config.num_channels)
         encoded = self.encoder(pixel_values, **kwargs)
-        chosen = tuple(
-            feature_map
-            for name, feature_map in zip(self.stage_names, encoded.feature_maps, strict=True)
-            if name in self.out_features
-        )
+        all_maps = (encoded.stem_map, *encoded.feature_maps)
+        named = zip(self.stage_names, all_maps, strict=True)
+        chosen = tuple(feature_map for name, feature_map in named if name in self.out_features)
         return BackboneOutput(feature_maps=chosen, hidden_states=encoded.hidden_states, attentions=encoded.attentions)
 
 

@@ -14,6 +14,7 @@ from segvit_hf._compat import TransformersKwargs, Unpack, can_return_tuple, init
 from segvit_hf.encoders.hlg import HlgEncoder, HlgPreTrainedModel
 from segvit_hf.encoders.inputs import check_pixel_values
 from segvit_hf.layers.resize import pad_to_multiple
+from segvit_hf.models.configuration import filled
 from segvit_hf.models.hlg.configuration_hlg import HlgConfig
 from segvit_hf.models.hlg.modeling_hlg import heads_but
 from segvit_hf.models.hlg.retinanet import BOX_SIZE, Anchors, DenseHead, FeaturePyramid, RetinaNetLoss
@@ -85,13 +86,13 @@ class HlgForObjectDetection(HlgPreTrainedModel):
         if isinstance(module, FeaturePyramid):
             for convolution in _convolutions(module):
                 initialization.xavier_uniform_(convolution.weight)
-                initialization.zeros_(convolution.bias)
+                initialization.zeros_(filled(convolution.bias))
         elif isinstance(module, HlgDetector):
             for convolution in _convolutions(module):
                 initialization.normal_(convolution.weight, std=0.01)
-                initialization.zeros_(convolution.bias)
+                initialization.zeros_(filled(convolution.bias))
             prior = -math.log((1 - PRIOR_PROBABILITY) / PRIOR_PROBABILITY)
-            initialization.constant_(module.classification.output.bias, prior)
+            initialization.constant_(filled(module.classification.output.bias), prior)
 
     @can_return_tuple
     def forward(
@@ -150,8 +151,8 @@ class HlgForObjectDetection(HlgPreTrainedModel):
             classes, boxes = target["class_labels"], target["boxes"]
             if boxes.shape != (len(classes), BOX_SIZE):
                 raise ValueError(
-                    f"labels[{index}]: expected boxes of shape ({len(classes)}, {BOX_SIZE}), one per class label, found "
-                    f"{tuple(boxes.shape)}."
+                    f"labels[{index}]: expected boxes of shape ({len(classes)}, {BOX_SIZE}), one per class "
+                    f"label, found {tuple(boxes.shape)}."
                 )
             if len(classes) and not 0 <= int(classes.min()) <= int(classes.max()) < self.config.num_labels:
                 raise ValueError(

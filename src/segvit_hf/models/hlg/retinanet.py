@@ -109,7 +109,7 @@ class Anchors(AnchorGenerator):
         nn.Module.__init__(self)  # not torchvision's, which keeps tensors that no `.to` and no loading would move
         self.sizes, self.aspect_ratios = sizes, (tuple(config.anchor_ratios),) * len(sizes)
 
-    def forward(self, levels: Sequence[torch.Tensor]) -> torch.Tensor:  # type: ignore[override]
+    def forward(self, levels: Sequence[torch.Tensor]) -> torch.Tensor:
         """Levels -> (num_boxes, 4), left, top, right and bottom, level by level and row by row; float32."""
         device = levels[0].device
         self.cell_anchors = [
@@ -178,7 +178,7 @@ class RetinaNetLoss:
             `loss_cls` and `loss_bbox`, mmdetection's names.
         """
         matched = [self.match(target, anchors, size) for target, size in zip(targets, image_sizes, strict=True)]
-        classification, regression, num_positive = logits.new_zeros(()), logits.new_zeros(()), 0
+        classification, regression, num_positive = (logits.new_zeros(()) for _ in range(3))
         for image, image_logits, image_offsets in zip(matched, logits, offsets, strict=True):
             losses = sigmoid_focal_loss(
                 image_logits, image.classes, alpha=self.config.focal_loss_alpha, gamma=self.config.focal_loss_gamma
