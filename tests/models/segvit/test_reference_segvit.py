@@ -65,7 +65,7 @@ def test_decoder_outputs_in_training_equal_the_original(name: str) -> None:
         feature_maps = model.encoder(case.pixel_values()).feature_maps
         if model.config.use_token_pyramid:
             decoder, feature_maps = decoder.atm, [decoder.token_pyramid(feature_maps)]
-        (predictions,) = decoder.predict_groups(feature_maps, return_auxiliary=True)
+        predictions = decoder.predict(decoder, feature_maps, return_auxiliary=True)
     assert_decoder_outputs(predictions, case, model.config.mask_side)
 
 
@@ -79,9 +79,8 @@ def test_training_on_a_part_of_the_tokens_equals_the_original(name: str) -> None
     is_kept = torch.zeros(model.config.patch_grid, dtype=torch.bool)
     is_kept.flatten()[kept_tokens] = True
     # The decoder sees the tokens that are left as a map of one row.
-    (predictions,) = model.decoder.predict_groups(
-        [kept.transpose(1, 2).unsqueeze(2) for kept in tokens], return_auxiliary=True
-    )
+    rows = [kept.transpose(1, 2).unsqueeze(2) for kept in tokens]
+    predictions = model.decoder.predict(model.decoder, rows, return_auxiliary=True)
     predictions = [
         (class_logits, masks.new_zeros(*masks.shape[:2], *is_kept.shape).masked_scatter(is_kept, masks))
         for class_logits, masks in predictions

@@ -198,11 +198,11 @@ class SegVitAtmDecoder(SegVitClassGroup):
 
     def newest_group(self) -> SegVitClassGroup:
         """The group of the last step that has added classes."""
-        return cast(SegVitClassGroup, self.added_groups[-1])
+        return self.groups()[-1]
 
     def copy_newest_layers(self) -> None:
         """Starts the newest group from the layers of the one before it, and from its head where the head fits."""
-        before, newest = (self, *self.added_groups)[-2:]
+        before, newest = self.groups()[-2:]
         if self.config.share_decoder:
             return
         newest.stages.load_state_dict(before.stages.state_dict())
@@ -246,12 +246,16 @@ class SegVitAtmDecoder(SegVitClassGroup):
             For each group and prediction, class logits (batch, num_classes, num_classes + 1), or
             (batch, num_classes, 2) with a shared class head, and mask logits (batch, num_classes, rows, columns).
         """
-        groups = (self, *self.added_groups)
-        return [self._predict(group, feature_maps, return_auxiliary) for group in groups]
+        return [self.predict(group, feature_maps, return_auxiliary) for group in self.groups()]
 
-    def _predict(
-        self, group: SegVitClassGroup, feature_maps: Sequence[torch.Tensor], return_auxiliary: bool
+    def groups(self) -> tuple[SegVitClassGroup, ...]:
+        """The groups of classes, in the order of the ids; the first is this decoder."""
+        return (self, *(cast(SegVitClassGroup, group) for group in self.added_groups))
+
+    def predict(
+        self, group: SegVitClassGroup, feature_maps: Sequence[torch.Tensor], return_auxiliary: bool = False
     ) -> list[Prediction]:
+        """`predict_groups` for one of `groups()`."""
         stages = getattr(group, "stages", self.stages)
         class_head = getattr(group, "class_head", self.class_head)
         stage_inputs = feature_maps[: len(stages)][::-1]
