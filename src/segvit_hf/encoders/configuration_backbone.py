@@ -125,6 +125,11 @@ def select_layers(config: PreTrainedConfig, layers: list[int]) -> None:
     config.out_indices = [first + layer for layer in layers]
 
 
+def has_backbone(config: PreTrainedConfig) -> bool:
+    """Whether a model's encoder is a transformers backbone; not every architecture can have one."""
+    return getattr(config, "backbone_config", None) is not None
+
+
 @strict
 class BackboneFields(CheckedConfig):
     r"""The fields of a transformers backbone that stands in the place of the package's own ViT.
@@ -264,5 +269,6 @@ __all__ = [
     "as_backbone_config",
     "backbone_facts",
     "build_backbone",
+    "has_backbone",
     "pyramid_error",
 ]

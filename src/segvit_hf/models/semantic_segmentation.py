@@ -11,6 +11,7 @@ from transformers.utils import ModelOutput
 
 from segvit_hf._compat import TransformersKwargs, Unpack, can_return_tuple
 from segvit_hf.encoders.backbone import BackboneEncoder
+from segvit_hf.encoders.configuration_backbone import has_backbone
 from segvit_hf.encoders.inputs import check_pixel_values
 from segvit_hf.encoders.pretrained_backbone import load_backbone_weights, read_backbone_config
 from segvit_hf.encoders.vit import ViTEncoder, ViTPreTrainedModel
@@ -74,8 +75,7 @@ class SemanticSegmentationModel(ViTPreTrainedModel):
     def __init__(self, config: Any) -> None:
         super().__init__(config)
         check_ignore_index(config.semantic_loss_ignore_index, config.num_labels)
-        own_vit = config.backbone_config is None
-        self.encoder = (self.encoder_class if own_vit else self.backbone_encoder_class)(config)
+        self.encoder = (self.backbone_encoder_class if has_backbone(config) else self.encoder_class)(config)
         self.build_decoder(config)
         self.post_init()
 

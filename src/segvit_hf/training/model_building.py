@@ -11,6 +11,7 @@ from transformers import AutoImageProcessor, AutoModelForSemanticSegmentation, P
 from segvit_hf._compat import enable_gradient_checkpointing
 from segvit_hf.architectures import Architecture, get_architecture
 from segvit_hf.data.label_sets import LabelSet
+from segvit_hf.encoders.configuration_backbone import has_backbone
 from segvit_hf.encoders.pretrained_backbone import backbone_image_fields, read_backbone_config
 from segvit_hf.messages import one_line
 from segvit_hf.training.low_rank_adapters import add_low_rank_adapters
@@ -183,7 +184,7 @@ def _from_backbone(source: str, config: Any) -> PreTrainedModel:
 
 
 def _add_adapters(model: Any, rank: int) -> None:
-    if model.config.backbone_config is None:
+    if not has_backbone(model.config):
         raise RecipeError("model.lora_rank: expected a model with a backbone (--backbone), found this package's ViT.")
     add_low_rank_adapters(model.encoder.backbone, rank)
 

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from segvit_hf import HlgForImageClassification, HlgForObjectDetection, HlgForSemanticSegmentation, segment
+from segvit_hf.architectures import get_architecture
 from segvit_hf.conversion.convert import match_weights
 from segvit_hf.conversion.families import FAMILIES
 from tests.models.hlg.reference_models import convert, original_of
@@ -164,5 +165,5 @@ def test_names_and_shapes_of_full_models_fit(name: str) -> None:
     assert set(match.report) == set(weights)
     assert not [line for line in match.report.values() if line.startswith("dropped")]
     with torch.device("meta"):
-        model = FAMILIES["hlg"].model_class(config)(config)
+        model = get_architecture("hlg").model_class(config)(config)
     assert sum(parameter.numel() for parameter in model.parameters()) == case.meta["params"]
