@@ -94,13 +94,6 @@ SMALL_MODELS = {
     "setr-pup": SmallModel("setr", {**SETR_DECODER, "decoder_type": "pup"}),
     "setr-mla": SmallModel("setr", {**SETR_DECODER, "decoder_type": "mla"}),
     "vit-adapter-upernet": SmallModel("vit_adapter", {**ADAPTER, **UPERNET}),
-    "segvit-dinov2": SmallModel(
-        "segvit", {**ATM_DECODER, **backbone("dinov2"), "encoder_out_indices": [1, 3], "num_decoder_stages": 2}
-    ),
-    "setr-mla-dinov3": SmallModel("setr", {**SETR_DECODER, **backbone("dinov3"), "decoder_type": "mla"}),
-    "vit-adapter-dinov2-upernet": SmallModel(
-        "vit_adapter", {**ADAPTER, **UPERNET, **backbone("dinov2"), "freeze_backbone": False}
-    ),
     # Which tokens a query sees depends on signs of mask logits, some of which 16 bits turn.
     "vit-adapter-beit-mask2former": SmallModel("vit_adapter", {**ADAPTER, **BEIT, **MASK2FORMER}, 0.15),
     "vit-adapter-patch-14-mask2former": SmallModel(
@@ -118,4 +111,15 @@ SMALL_MODELS = {
         },
     ),
     "linear-head-cut": SmallModel("linear_head", {"backbone_padding": "cut", "use_batch_norm": False}),
+}
+
+# The same architectures on transformers backbones, for the tests of what doesn't depend on the package's own ViT.
+SMALL_MODELS_ON_BACKBONES = {
+    "segvit-dinov2": SmallModel(
+        "segvit", {**ATM_DECODER, **backbone("dinov2"), "encoder_out_indices": [1, 3], "num_decoder_stages": 2}
+    ),
+    "setr-mla-dinov3": SmallModel("setr", {**SETR_DECODER, **backbone("dinov3"), "decoder_type": "mla"}),
+    "vit-adapter-dinov2-upernet": SmallModel(
+        "vit_adapter", {**ADAPTER, **UPERNET, **backbone("dinov2"), "freeze_backbone": False}
+    ),
 }

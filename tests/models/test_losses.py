@@ -34,9 +34,9 @@ def test_cross_entropy_is_a_mean_over_labeled_or_over_all_pixels(avg_non_ignore:
 
 
 @pytest.mark.parametrize("ignore_index", [200, -100, 2])
-def test_the_ignore_index_of_the_configuration_is_obeyed(small_model: SmallModel, ignore_index: int) -> None:
+def test_the_ignore_index_of_the_configuration_is_obeyed(any_model: SmallModel, ignore_index: int) -> None:
     """Even one that lies among the classes."""
-    model = small_model.build()
+    model = any_model.build()
     pixel_values = torch.randn(1, 3, 50, 64)
     labels = torch.tensor([0, 1, 3, 4])[torch.randint(0, 4, (1, 50, 64))]
     ignored = torch.rand(1, 50, 64) < 0.3

@@ -7,8 +7,8 @@ from tests.models.architectures import SmallModel
 
 
 @pytest.mark.parametrize("sliding_window", [None, {"crop_size": [64, 64], "stride": [42, 42]}])
-def test_padding_leaves_no_trace_in_the_logits(small_model: SmallModel, sliding_window: dict | None) -> None:
-    model = small_model.build(sliding_window=sliding_window)
+def test_padding_leaves_no_trace_in_the_logits(any_model: SmallModel, sliding_window: dict | None) -> None:
+    model = any_model.build(sliding_window=sliding_window)
     images = [torch.randn(3, 64, 80), torch.randn(3, 96, 50)]
     pixel_values, pixel_mask = torch.zeros(2, 3, 96, 80), torch.zeros(2, 96, 80, dtype=torch.int64)
     for index, image in enumerate(images):
@@ -25,6 +25,6 @@ def test_padding_leaves_no_trace_in_the_logits(small_model: SmallModel, sliding_
         assert not logits[:, :, width:].any()
 
 
-def test_a_mask_of_another_size_is_refused(small_model: SmallModel) -> None:
+def test_a_mask_of_another_size_is_refused(any_model: SmallModel) -> None:
     with pytest.raises(ValueError, match=r"pixel_mask: expected .*\(1, 64, 64\)"):
-        small_model.build()(torch.zeros(1, 3, 64, 64), pixel_mask=torch.ones(1, 32, 32))
+        any_model.build()(torch.zeros(1, 3, 64, 64), pixel_mask=torch.ones(1, 32, 32))

@@ -28,8 +28,8 @@ def test_windows_cover_every_pixel_and_share_one_size() -> None:
     assert sizes == {(64, 50)}
 
 
-def test_logits_are_the_mean_over_windows(small_model: SmallModel) -> None:
-    model = small_model.build(sliding_window=WINDOW)
+def test_logits_are_the_mean_over_windows(any_model: SmallModel) -> None:
+    model = any_model.build(sliding_window=WINDOW)
     pixel_values = torch.randn(2, 3, 90, 130)
     with torch.no_grad():
         logits = model(pixel_values).logits
@@ -40,8 +40,8 @@ def test_logits_are_the_mean_over_windows(small_model: SmallModel) -> None:
     torch.testing.assert_close(logits, expected / counts, rtol=1e-4, atol=1e-5)
 
 
-def test_none_runs_the_whole_input(small_model: SmallModel) -> None:
-    model = small_model.build(sliding_window=WINDOW)
+def test_none_runs_the_whole_input(any_model: SmallModel) -> None:
+    model = any_model.build(sliding_window=WINDOW)
     pixel_values = torch.randn(1, 3, 96, 96)
     with torch.no_grad():
         windows = model(pixel_values).logits
@@ -52,8 +52,8 @@ def test_none_runs_the_whole_input(small_model: SmallModel) -> None:
     assert not torch.allclose(whole, windows)
 
 
-def test_the_loss_of_a_large_input_is_that_of_the_whole_input(small_model: SmallModel) -> None:
-    model = small_model.build(sliding_window=WINDOW)
+def test_the_loss_of_a_large_input_is_that_of_the_whole_input(any_model: SmallModel) -> None:
+    model = any_model.build(sliding_window=WINDOW)
     pixel_values, labels = torch.randn(1, 3, 96, 96), torch.randint(0, 5, (1, 96, 96))
     with torch.no_grad():
         torch.manual_seed(0)  # some losses are taken at random points
@@ -63,8 +63,8 @@ def test_the_loss_of_a_large_input_is_that_of_the_whole_input(small_model: Small
         assert torch.equal(output.logits, model(pixel_values).logits)
 
 
-def test_hidden_states_and_attentions_run_over_windows(small_model: SmallModel) -> None:
-    model = small_model.build(sliding_window=WINDOW, attn_implementation="eager")
+def test_hidden_states_and_attentions_run_over_windows(any_model: SmallModel) -> None:
+    model = any_model.build(sliding_window=WINDOW, attn_implementation="eager")
     output = model(torch.randn(1, 3, 64, 106), output_hidden_states=True, output_attentions=True)
     assert len(output.hidden_states) == model.config.num_hidden_layers + 1
     assert all(len(hidden_state) == 2 for hidden_state in output.hidden_states)
@@ -73,17 +73,17 @@ def test_hidden_states_and_attentions_run_over_windows(small_model: SmallModel) 
 
 
 @pytest.mark.parametrize("sliding_window", [{"crop_size": 64}, 64, {"crop_size": 64, "stride": 65}, "slide"])
-def test_a_wrong_sliding_window_is_refused(small_model: SmallModel, sliding_window: object) -> None:
+def test_a_wrong_sliding_window_is_refused(any_model: SmallModel, sliding_window: object) -> None:
     with pytest.raises(Exception, match="sliding_window"):
-        small_model.build(sliding_window=sliding_window)
+        any_model.build(sliding_window=sliding_window)
 
 
-def test_a_pair_of_numbers_is_read_as_crop_and_stride(small_model: SmallModel) -> None:
-    assert small_model.build(sliding_window=(64, 42)).config.sliding_window == WINDOW
+def test_a_pair_of_numbers_is_read_as_crop_and_stride(any_model: SmallModel) -> None:
+    assert any_model.build(sliding_window=(64, 42)).config.sliding_window == WINDOW
 
 
-def test_the_field_can_be_set_on_a_finished_model(small_model: SmallModel) -> None:
-    model = small_model.build()
+def test_the_field_can_be_set_on_a_finished_model(any_model: SmallModel) -> None:
+    model = any_model.build()
     pixel_values = torch.randn(1, 3, 96, 96)
     with torch.no_grad():
         model.config.sliding_window = WINDOW
@@ -94,8 +94,8 @@ def test_the_field_can_be_set_on_a_finished_model(small_model: SmallModel) -> No
 
 
 @pytest.mark.parametrize("wrong", [{"crop_size": 64}, {"crop_size": 64, "stride": 65}, (64, 42, 42), "slide"])
-def test_a_wrong_window_cannot_be_set_on_a_finished_model(small_model: SmallModel, wrong: object) -> None:
-    config = small_model.build(sliding_window=WINDOW).config
+def test_a_wrong_window_cannot_be_set_on_a_finished_model(any_model: SmallModel, wrong: object) -> None:
+    config = any_model.build(sliding_window=WINDOW).config
     with pytest.raises((ValueError, StrictDataclassError), match="sliding_window"):
         config.sliding_window = wrong
     assert config.sliding_window == WINDOW

@@ -42,16 +42,16 @@ def as_backbone_config(value: PreTrainedConfig | dict[str, Any]) -> PreTrainedCo
     return AutoConfig.for_model(fields.pop("model_type"), **fields)
 
 
-def build_backbone(config: PreTrainedConfig) -> PreTrainedModel:
-    """The backbone of a configuration, with initial weights, for inputs of any size."""
+def build_backbone(config: PreTrainedConfig, *, pretrained: bool = False) -> PreTrainedModel:
+    """The backbone of a configuration for inputs of any size, with initial weights or (timm's) pretrained ones."""
     if config.model_type != TIMM:
         return AutoBackbone.from_config(config)
     try:
         # timm's ViTs refuse every size but their own unless they are told otherwise; its other models have no such
         # argument.
-        return AutoBackbone.from_config(config, dynamic_img_size=True)
+        return AutoBackbone.from_config(config, pretrained=pretrained, dynamic_img_size=True)
     except TypeError:
-        return AutoBackbone.from_config(config)
+        return AutoBackbone.from_config(config, pretrained=pretrained)
 
 
 def backbone_facts(config: PreTrainedConfig) -> BackboneFacts:
@@ -177,6 +177,7 @@ class BackboneFields(PreTrainedConfig):
         num_hidden_layers: int
         patch_size: int
         encoder_out_indices: list[int] | tuple[int, ...] | None
+        probability_fields: ClassVar[tuple[str, ...]]
 
     def read_backbone_config(self) -> None:
         """Fills what a backbone says of itself into the fields of the encoder; nothing without a backbone.
@@ -236,7 +237,8 @@ class BackboneFields(PreTrainedConfig):
     def _refuse_vit_fields(self) -> None:
         for name in self.vit_fields:
             found, default = getattr(self, name), getattr(type(self), name)
-            if found != default:
+            is_off = name in self.probability_fields and found == 0
+            if found != default and not is_off:
                 raise ValueError(
                     f"{name}: expected {default!r}, for with a backbone_config it has no effect, found {found!r}."
                 )

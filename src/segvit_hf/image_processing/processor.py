@@ -6,7 +6,8 @@ Every rule that the originals (SegViT, Segmenter, SETR, ViT-Adapter) add to a pl
 
 import copy
 from collections.abc import Sequence
-from typing import Any, Literal
+from pathlib import Path
+from typing import Any, Literal, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -26,6 +27,7 @@ from segvit_hf._compat import (
     Unpack,
 )
 from segvit_hf.data.label_maps import DEFAULT_IGNORE_INDEX
+from segvit_hf.encoders.pretrained_backbone import backbone_image_fields
 from segvit_hf.image_processing.opencv_resize import normalize, resize_bilinear, resize_float_bilinear, resize_nearest
 from segvit_hf.image_processing.pil_resize import resize_pil_bilinear
 from segvit_hf.image_processing.postprocessing import check_target_sizes, resize_logits, resized_argmax
@@ -42,6 +44,8 @@ from segvit_hf.image_processing.size_rules import RULE_NAMES, InputGeometry, Siz
 
 # Keys that a preprocessor_config.json may hold besides the fields.
 SERVICE_KEYS = {"image_processor_type", "feature_extractor_type", "processor_class", "auto_map", "_commit_hash"}
+
+Processor = TypeVar("Processor", bound="SemanticSegmentationProcessing")
 
 
 class SemanticSegmentationImageProcessorKwargs(ImagesKwargs, total=False):
@@ -137,6 +141,16 @@ class SemanticSegmentationProcessing:
         validate_typed_dict(self.valid_kwargs, fields)
         super().__init__(**{**kwargs, **fields})
         self._validate_preprocess_kwargs(**{name: getattr(self, name, None) for name in self._field_names()})
+
+    @classmethod
+    def from_backbone(cls: type[Processor], backbone: str | Path, **fields: Any) -> Processor:
+        """The image processor of a model with a pretrained backbone (`<Model>.from_backbone`).
+
+        Args:
+            backbone: As there.
+            **fields: Fields that differ from what follows from the backbone, see `backbone_image_fields`.
+        """
+        return cls(**{**backbone_image_fields(backbone), **fields})
 
     @classmethod
     def _field_names(cls) -> list[str]:

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import torch
 from torch import nn
@@ -11,9 +12,12 @@ from transformers.utils import ModelOutput
 from segvit_hf._compat import TransformersKwargs, Unpack, can_return_tuple
 from segvit_hf.encoders.backbone import BackboneEncoder
 from segvit_hf.encoders.inputs import check_pixel_values
+from segvit_hf.encoders.pretrained_backbone import load_backbone_weights, read_backbone_config
 from segvit_hf.encoders.vit import ViTEncoder, ViTPreTrainedModel
 from segvit_hf.models.losses import check_ignore_index, check_labels, integer_labels
 from segvit_hf.models.sliding_window import sliding_window_logits
+
+Model = TypeVar("Model", bound="SemanticSegmentationModel")
 
 
 @dataclass
@@ -74,6 +78,32 @@ class SemanticSegmentationModel(ViTPreTrainedModel):
         self.encoder = (self.encoder_class if own_vit else self.backbone_encoder_class)(config)
         self.build_decoder(config)
         self.post_init()
+
+    @classmethod
+    def from_backbone(
+        cls: type[Model], backbone: str | Path, *, dtype: torch.dtype = torch.float32, **fields: Any
+    ) -> Model:
+        """A model whose encoder is a pretrained transformers backbone; its decoder starts at random.
+
+        Its image processor is that of the architecture's image processor class with `from_backbone` of the same name.
+
+        Args:
+            backbone: A folder or a Hub id that `AutoConfig` and the backbone's class read (a model with a head serves
+                as well), or `"timm/<name>"` for one of timm's ViTs with its pretrained weights.
+            dtype: Of all weights.
+            **fields: Of the architecture's configuration: `id2label` or `num_labels`, those of the decoder,
+                `encoder_out_indices`, `freeze_backbone`, ...
+
+        Raises:
+            ValueError: The backbone's maps have several strides, weights are missing, or the fields do not fit it.
+            OSError: There is no such folder or Hub id.
+        """
+        backbone_config = read_backbone_config(backbone)
+        config_class: Any = cls.config_class
+        config = config_class(backbone_config=backbone_config, **fields)
+        weights = load_backbone_weights(backbone, backbone_config, dtype)
+        named = {f"encoder.backbone.{name}": weight for name, weight in weights.items()}
+        return cls.from_pretrained(None, config=config, state_dict=named, dtype=dtype)
 
     def build_decoder(self, config: Any) -> None:
         """Makes the decoder, and in some architectures what stands before and beside it."""
