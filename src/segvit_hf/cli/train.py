@@ -10,10 +10,12 @@
 import argparse
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from segvit_hf.cli.path_arguments import path_argument
 from segvit_hf.training.checkpoint_state import ResumeError
+from segvit_hf.training.continual.plan import Method, load_plan
+from segvit_hf.training.continual.run import run_continual
 from segvit_hf.training.data.samples import SampleError
 from segvit_hf.training.job import resolved_yaml, run_recipe
 from segvit_hf.training.loop import Start
@@ -68,6 +70,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--stop-at-step", type=_positive_integer, metavar="N", help="checkpoint and stop there, to resume later"
     )
     parser.add_argument("--set", action="append", default=[], dest="overrides", metavar="SECTION.FIELD=VALUE")
+
+    parser.add_argument(
+        "--continual",
+        type=_text,
+        metavar="STEPS.yaml",
+        help="train in steps that each bring new classes, without the older ones' labels",
+    )
+    parser.add_argument(
+        "--continual-method", choices=get_args(Method), help="what keeps older classes, instead of the method in it"
+    )
 
     data = parser.add_argument_group("data")
     data.add_argument(
@@ -180,7 +192,14 @@ def _train_or_show(options: argparse.Namespace) -> int:
         print(resolved_yaml(recipe), end="")
         return 0
     output = options.output or Path("outputs") / Path(options.config).stem
-    run_recipe(recipe, output, Start(options.resume, options.fall_back, options.stop_at_step))
+    start = Start(options.resume, options.fall_back, options.stop_at_step)
+    if options.continual is not None:
+        plan = load_plan(options.continual, options.continual_method)
+        report = run_continual(recipe, plan, output, start)
+        if is_first_process():
+            print(report.table(), end="")
+    else:
+        run_recipe(recipe, output, start)
     return 0
 
 

@@ -52,7 +52,7 @@ def run_recipe(recipe: Recipe, output: Path, start: Start) -> EvaluationResult |
     if start.resume is None:
         check_output(output)
     accelerator = build_accelerator(recipe, output)
-    _set_up_messages(accelerator.is_main_process)
+    set_up_messages(accelerator.is_main_process)
     recipe.batch.accumulation_steps(accelerator.num_processes)  # an error now, not after the model is built
     job = prepare_job(recipe, output)
     accelerator.wait_for_everyone()
@@ -134,11 +134,12 @@ def prepare_job(recipe: Recipe, output: Path) -> TrainingJob:
         training_data=with_class_ids(training),
         validation_data=None if validation is None else with_class_ids(validation),
         output=output,
-        identity={"class_names": list(label_set.classes), "training_pictures": fingerprint(training)},
+        identity={"class_names": list(label_set.classes), "training_pictures": fingerprint(training.names)},
     )
 
 
-def _set_up_messages(is_main_process: bool) -> None:
+def set_up_messages(is_main_process: bool) -> None:
+    """Lets the first process say what it does, and the others only what goes wrong."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stdout)
     logger.setLevel(logging.INFO if is_main_process else logging.ERROR)
     disable_progress_bar()  # of writing weights; the training loop has its own
@@ -152,4 +153,4 @@ def _log_model(built: BuiltModel, label_set: LabelSet) -> None:
         logger.info("newly initialized for %d classes: %s", label_set.num_labels, names)
 
 
-__all__ = ["build_accelerator", "check_output", "prepare_job", "resolved_yaml", "run_recipe"]
+__all__ = ["build_accelerator", "check_output", "prepare_job", "resolved_yaml", "run_recipe", "set_up_messages"]

@@ -345,4 +345,4 @@ class SegVitForSemanticSegmentation(ClassGroupsModel):
             initialization.normal_(module.weight)
 
 
-__all__ = ["SegVitForSemanticSegmentation"]
+__all__ = ["SegVitAtmDecoder", "SegVitForSemanticSegmentation"]

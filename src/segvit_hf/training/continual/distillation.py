@@ -17,6 +17,7 @@ from segvit_hf.models.class_groups import class_ranges
 from segvit_hf.models.decoder import DecoderOutput
 from segvit_hf.models.segvit.configuration_segvit import SegVitConfig
 from segvit_hf.models.segvit.loss_segvit import Prediction
+from segvit_hf.models.segvit.modeling_segvit import SegVitAtmDecoder
 from segvit_hf.training.continual.plan import DistillationRecipe
 
 
@@ -29,9 +30,11 @@ class Distillation:
         recipe: Weights and temperature.
     """
 
-    def __init__(self, config: SegVitConfig, teachers: Sequence[nn.Module], recipe: DistillationRecipe) -> None:
+    def __init__(self, config: SegVitConfig, teachers: Sequence[SegVitAtmDecoder], recipe: DistillationRecipe) -> None:
         self.config = config
-        self.teachers = [teacher.eval().requires_grad_(False) for teacher in teachers]
+        self.teachers = teachers
+        for teacher in teachers:
+            teacher.eval().requires_grad_(False)
         self.recipe = recipe
 
     def attach(self, decoder: nn.Module) -> RemovableHandle:

@@ -75,13 +75,20 @@ class ContinualPlan:
         return plain_values(self)
 
 
-def load_plan(path: str | Path) -> ContinualPlan:
+def load_plan(path: str | Path, method: str | None = None) -> ContinualPlan:
     """Reads a plan.
+
+    Args:
+        path: The YAML file.
+        method: Instead of that of the file.
 
     Raises:
         RecipeError: There is no such file, a key is unknown or missing, or a value is impossible, which is named.
     """
-    return build_dataclass(ContinualPlan, read_yaml(path), source=str(path))
+    values = read_yaml(path)
+    if method is not None:
+        values["method"] = method
+    return build_dataclass(ContinualPlan, values, source=str(path))
 
 
 def step_classes(plan: ContinualPlan, label_set: LabelSet) -> list[list[int]]:

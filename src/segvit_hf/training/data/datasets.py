@@ -1,7 +1,7 @@
 """Data sets of photos with label maps: rows of the `datasets` library, and stored ids as class ids."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -108,11 +108,11 @@ class HuggingFaceDataset:
         return read_label_map(_decoded(self.annotations, index, self.source.annotation_column, name), source=name)
 
 
-def fingerprint(dataset: StoredDataset) -> str:
-    """Tells one data set from another by its file names, to notice that a resumed run sees other photos."""
-    digest = hashlib.sha256("\n".join(dataset.names).encode()).hexdigest()
+def fingerprint(names: Sequence[str]) -> str:
+    """Tells one data set from another by the names of its photos, to notice that a resumed run sees other ones."""
+    digest = hashlib.sha256("\n".join(names).encode()).hexdigest()
     # "pictures": checkpoints hold this text, also those written when photos were called so.
-    return f"{len(dataset)} pictures, {digest[:16]}"
+    return f"{len(names)} pictures, {digest[:16]}"
 
 
 def _load_rows(source: DataSource, folder: Path) -> Any:
