@@ -109,7 +109,11 @@ class SemanticSegmentationModel(ViTPreTrainedModel):
         """As `from_backbone`, with a configuration that has the `backbone_config`."""
         weights = load_backbone_weights(backbone, config.filled_backbone_config, dtype)
         named = {f"encoder.backbone.{name}": weight for name, weight in weights.items()}
-        return cls.from_pretrained(None, config=config, state_dict=named, dtype=dtype)
+        model = cls.from_pretrained(None, config=config, state_dict=named, dtype=dtype)
+        # transformers saves a model by the names that it was loaded by: here those of this release's modules. Without
+        # that memory it saves a backbone by the names that the Hub has, which every release reads.
+        vars(model).pop("_weight_conversions", None)
+        return model
 
     def build_decoder(self, config: Any) -> None:
         """Makes the decoder, and in some architectures what stands before and beside it."""

@@ -6,7 +6,13 @@ from typing import Any
 
 import torch
 from huggingface_hub.errors import StrictDataclassError
-from transformers import AutoImageProcessor, AutoModelForSemanticSegmentation, PreTrainedConfig, PreTrainedModel
+from transformers import (
+    AutoConfig,
+    AutoImageProcessor,
+    AutoModelForSemanticSegmentation,
+    PreTrainedConfig,
+    PreTrainedModel,
+)
 
 from segvit_hf._compat import enable_gradient_checkpointing
 from segvit_hf.architectures import Architecture, get_architecture
@@ -65,11 +71,22 @@ def _backbone_fields(recipe: Recipe) -> dict[str, Any]:
             fields["backbone_config"] = read_backbone_config(recipe.model.backbone)
         except (OSError, *_REFUSALS) as error:
             raise RecipeError(f"model.backbone: cannot read {recipe.model.backbone}: {one_line(error)}") from error
+    elif recipe.model.init is not None:
+        fields["backbone_config"] = _saved_backbone_config(recipe)
     if recipe.model.freeze_encoder is not None:
         fields["freeze_backbone"] = recipe.model.freeze_encoder
     if recipe.model.lora_rank is not None:
         fields["freeze_backbone"] = False  # its weights are, its adapters are not
     return fields
+
+
+def _saved_backbone_config(recipe: Recipe) -> Any:
+    """The backbone of the model that the recipe starts from; `None` for the package's own ViT."""
+    own = recipe.model.config.get("backbone_config")
+    try:
+        return own or getattr(AutoConfig.from_pretrained(recipe.model.init or ""), "backbone_config", None)
+    except (OSError, *_REFUSALS):
+        return None  # `_from_saved_model` says what is wrong
 
 
 def build_image_processor(recipe: Recipe, config: PreTrainedConfig, label_set: LabelSet) -> Any:
@@ -84,12 +101,25 @@ def build_image_processor(recipe: Recipe, config: PreTrainedConfig, label_set: L
         RecipeError: A field is unknown to it, or its value does not fit.
     """
     processor_class = _architecture(recipe.model.type).image_processor
-    from_backbone = {} if recipe.model.backbone is None else backbone_image_fields(recipe.model.backbone)
+    from_backbone = _backbone_image_fields(recipe, config)
     from_data = {"do_reduce_labels": label_set.reduce_zero_label, "ignore_index": config.semantic_loss_ignore_index}
     try:
         return processor_class(**{**from_backbone, **recipe.image_processor}, **from_data)
     except _REFUSALS as error:
         raise RecipeError(f"image_processor: {one_line(error)}") from error
+
+
+def _backbone_image_fields(recipe: Recipe, config: PreTrainedConfig) -> dict[str, Any]:
+    """Fields that follow from a backbone, or that a saved model with a backbone has."""
+    if recipe.model.backbone is not None:
+        return backbone_image_fields(recipe.model.backbone)
+    if recipe.model.init is None or getattr(config, "backbone_config", None) is None:
+        return {}
+    try:
+        saved = AutoImageProcessor.from_pretrained(recipe.model.init)
+    except (OSError, *_REFUSALS):
+        return {}  # `_check_same_normalization` says what is wrong
+    return {name: getattr(saved, name) for name in ("do_resize", "size", "image_mean", "image_std")}
 
 
 def build_model(recipe: Recipe, config: PreTrainedConfig, label_set: LabelSet) -> BuiltModel:
