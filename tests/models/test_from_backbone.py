@@ -86,6 +86,8 @@ def test_one_folder_holds_backbone_and_decoder(
     model = model_class.from_backbone(source, num_labels=3, **fields)
     assert all(parameter.isfinite().all() for parameter in model.parameters())
     model.save_pretrained(tmp_path / "model")
+    names = {f"encoder.backbone.{name}" for name in load_file(source / "model.safetensors")}
+    assert names <= set(load_file(tmp_path / "model" / "model.safetensors"))
     (source / "model.safetensors").unlink()
     loaded = AutoModelForSemanticSegmentation.from_pretrained(tmp_path / "model")
     for name, value in model.state_dict().items():

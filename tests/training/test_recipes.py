@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from transformers import AutoModelForSemanticSegmentation
+from transformers import AutoModelForSemanticSegmentation, Dinov2Config, Dinov2Model
 
 from segvit_hf import get_preset, list_presets
 from segvit_hf.data import TrainingAugmentation
@@ -21,21 +21,33 @@ RECIPES = [FOLDER / f"{name}.yaml" for name in list_recipes()]
 OF_PRESETS = [path for path in RECIPES if "preset" in read_based_yaml(path)]
 
 
-def _load(path: Path) -> Recipe:
+def _load(path: Path, backbone: Path | None = None) -> Recipe:
     recipe = load_recipe(path)
-    return recipe if recipe.data.layout else load_recipe(path, ["data.label_set=cityscapes"])
+    overrides = [] if recipe.data.layout else ["data.label_set=cityscapes"]
+    overrides += [] if recipe.model.backbone is None or backbone is None else [f"model.backbone={backbone}"]
+    return load_recipe(path, overrides)
+
+
+@pytest.fixture(scope="session")
+def backbone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """In the place of those on the Hub."""
+    folder = tmp_path_factory.mktemp("backbone")
+    Dinov2Model(Dinov2Config(hidden_size=24, num_hidden_layers=4, num_attention_heads=2)).save_pretrained(folder)
+    return folder
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=[path.stem for path in RECIPES])
-def test_a_recipe_builds_its_model_and_optimizer(path: Path) -> None:
-    recipe = _load(path)
+def test_a_recipe_builds_its_model_and_optimizer(path: Path, backbone: Path) -> None:
+    recipe = _load(path, backbone)
     classes = load_label_set(recipe.data)
     config = build_config(recipe, classes)
     with torch.device("meta"):
         model = AutoModelForSemanticSegmentation.from_config(config)
     assert model.config.num_labels == classes.num_labels
     groups = build_optimizer(model, recipe.optimizer).param_groups
-    assert sum(len(group["params"]) for group in groups) == len(list(model.parameters()))
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    assert sum(len(group["params"]) for group in groups) == len(trained)
+    assert recipe.model.backbone or len(trained) == len(list(model.parameters()))
     processor = build_image_processor(recipe, config, classes)
     assert processor.do_reduce_labels == classes.reduce_zero_label
     crop = recipe.augmentation.crop_size

@@ -33,9 +33,13 @@ _FIELDS = {
     "max_steps": "schedule.max_steps",
     "seed": "runtime.seed",
     "mixed_precision": "runtime.mixed_precision",
+    "freeze_encoder": "model.freeze_encoder",
+    "lora": "model.lora_rank",
     "gradient_checkpointing": "runtime.gradient_checkpointing",
     "tensorboard": "logging.tensorboard",
 }
+# What a model starts from: one of them takes the place of the recipe's.
+_SOURCES = {"init", "encoder_weights", "backbone"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -94,6 +98,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     start.add_argument(
         "--encoder-weights", type=_text, metavar="NAME|FILE", help="ImageNet weights: a timm name or a local file"
     )
+    start.add_argument(
+        "--backbone", type=_text, metavar="DIR|ID", help="a pretrained backbone as the encoder, for example DINOv2"
+    )
+    model.add_argument(
+        "--freeze-encoder", action=argparse.BooleanOptionalAction, help="whether the backbone is not trained"
+    )
+    model.add_argument("--lora", type=int, metavar="RANK", help="train low-rank adapters in the backbone (peft)")
 
     course = parser.add_argument_group("run")
     course.add_argument("--max-steps", type=int, metavar="N", help="length of the schedule")
@@ -139,10 +150,8 @@ def recipe_fields(arguments: argparse.Namespace) -> dict[str, Any]:
         fields |= {"data.classes": str(Path(given["classes"]).absolute()), "data.label_set": None}
     if "label_set" in given:
         fields |= {"data.label_set": given["label_set"], "data.classes": None}
-    if "init" in given:
-        fields |= {"model.init": given["init"], "model.encoder_weights": None}
-    if "encoder_weights" in given:
-        fields |= {"model.encoder_weights": given["encoder_weights"], "model.init": None}
+    if _SOURCES & set(given):
+        fields |= {f"model.{name}": given.get(name) for name in sorted(_SOURCES)}
     return fields
 
 

@@ -31,10 +31,13 @@ class BackboneEncoder(ViTPreTrainedModel):
     def train(self, mode: bool = True) -> "BackboneEncoder":
         """Sets the mode, of a frozen backbone always eval: some resample positions or drop paths at random."""
         super().train(mode)
+        # Here, because `from_pretrained` replaces the parameters, and sets the mode when it has.
         if self.config.freeze_backbone:
-            # Here, because `from_pretrained` replaces the parameters, and sets the mode when it has.
             self.backbone.requires_grad_(False)
             self.backbone.eval()
+        for name, parameter in self.backbone.named_parameters():
+            if name.endswith("mask_token"):
+                parameter.requires_grad_(False)  # pretraining's alone: no loss would reach it
         return self
 
     def get_input_embeddings(self) -> nn.Module:

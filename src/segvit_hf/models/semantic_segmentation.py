@@ -98,12 +98,22 @@ class SemanticSegmentationModel(ViTPreTrainedModel):
             ValueError: The backbone's maps have several strides, weights are missing, or the fields do not fit it.
             OSError: There is no such folder or Hub id.
         """
-        backbone_config = read_backbone_config(backbone)
         config_class: Any = cls.config_class
-        config = config_class(backbone_config=backbone_config, **fields)
-        weights = load_backbone_weights(backbone, backbone_config, dtype)
+        config = config_class(backbone_config=read_backbone_config(backbone), **fields)
+        return cls.from_backbone_weights(backbone, config, dtype=dtype)
+
+    @classmethod
+    def from_backbone_weights(
+        cls: type[Model], backbone: str | Path, config: Any, *, dtype: torch.dtype = torch.float32
+    ) -> Model:
+        """As `from_backbone`, with a configuration that has the `backbone_config`."""
+        weights = load_backbone_weights(backbone, config.filled_backbone_config, dtype)
         named = {f"encoder.backbone.{name}": weight for name, weight in weights.items()}
-        return cls.from_pretrained(None, config=config, state_dict=named, dtype=dtype)
+        model = cls.from_pretrained(None, config=config, state_dict=named, dtype=dtype)
+        # transformers saves a model by the names that it was loaded by: here those of this release's modules. Without
+        # that memory it saves a backbone by the names that the Hub has, which every release reads.
+        vars(model).pop("_weight_conversions", None)
+        return model
 
     def build_decoder(self, config: Any) -> None:
         """Makes the decoder, and in some architectures what stands before and beside it."""

@@ -28,6 +28,7 @@ from segvit_hf.training.data.samples import SampleError
 from segvit_hf.training.data.sampling import SampleOrder, TrainingBatchSampler
 from segvit_hf.training.evaluation import EvaluationResult, evaluate_model, ignore_index_of
 from segvit_hf.training.loss_meter import LossMeter
+from segvit_hf.training.low_rank_adapters import merged_state_dict
 from segvit_hf.training.optimization.batch_norm import share_running_statistics, synchronize_batch_norm
 from segvit_hf.training.optimization.parameter_groups import build_optimizer
 from segvit_hf.training.optimization.schedule import build_scheduler
@@ -316,7 +317,8 @@ def save_model(accelerator: Accelerator, model: torch.nn.Module, image_processor
     accelerator.wait_for_everyone()
     if accelerator.is_main_process:
         with named_write_errors(folder), atomic_path(folder) as unfinished:
-            accelerator.unwrap_model(model).save_pretrained(unfinished)
+            plain = accelerator.unwrap_model(model)
+            plain.save_pretrained(unfinished, state_dict=merged_state_dict(plain))
             image_processor.save_pretrained(unfinished)
             # A model that was converted names its remote-code file in its configuration: it has to come along.
             add_remote_code(unfinished)

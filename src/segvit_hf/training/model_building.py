@@ -1,4 +1,4 @@
-"""The model and image processor of a recipe: from scratch, from a saved model, or from ImageNet weights."""
+"""The model and image processor of a recipe: from scratch, a saved model, a backbone, or ImageNet weights."""
 
 import os
 from dataclasses import dataclass
@@ -6,12 +6,20 @@ from typing import Any
 
 import torch
 from huggingface_hub.errors import StrictDataclassError
-from transformers import AutoImageProcessor, AutoModelForSemanticSegmentation, PreTrainedConfig, PreTrainedModel
+from transformers import (
+    AutoConfig,
+    AutoImageProcessor,
+    AutoModelForSemanticSegmentation,
+    PreTrainedConfig,
+    PreTrainedModel,
+)
 
 from segvit_hf._compat import enable_gradient_checkpointing
 from segvit_hf.architectures import Architecture, get_architecture
 from segvit_hf.data.label_sets import LabelSet
+from segvit_hf.encoders.pretrained_backbone import backbone_image_fields, read_backbone_config
 from segvit_hf.messages import one_line
+from segvit_hf.training.low_rank_adapters import add_low_rank_adapters
 from segvit_hf.training.recipe import Recipe
 from segvit_hf.training.recipe_parsing import RecipeError
 
@@ -47,10 +55,37 @@ def build_config(recipe: Recipe, label_set: LabelSet) -> PreTrainedConfig:
     unknown = sorted(set(recipe.model.config) - set(config_class().to_dict()))
     if unknown:
         raise RecipeError(f"model.config: unknown fields of {config_class.__name__}: {', '.join(unknown)}.")
+    fields = {**recipe.model.config, **_backbone_fields(recipe)}
     try:
-        return config_class(**recipe.model.config, id2label=label_set.id2label, label2id=label_set.label2id)
+        return config_class(**fields, id2label=label_set.id2label, label2id=label_set.label2id)
     except _REFUSALS as error:
         raise RecipeError(f"model.config: {one_line(error)}") from error
+
+
+def _backbone_fields(recipe: Recipe) -> dict[str, Any]:
+    """Fields of the configuration that the recipe's words about a backbone decide."""
+    fields: dict[str, Any] = {}
+    if recipe.model.backbone is not None:
+        try:
+            fields["backbone_config"] = read_backbone_config(recipe.model.backbone)
+        except (OSError, *_REFUSALS) as error:
+            raise RecipeError(f"model.backbone: cannot read {recipe.model.backbone}: {one_line(error)}") from error
+    elif recipe.model.init is not None:
+        fields["backbone_config"] = _saved_backbone_config(recipe)
+    if recipe.model.freeze_encoder is not None:
+        fields["freeze_backbone"] = recipe.model.freeze_encoder
+    if recipe.model.lora_rank is not None:
+        fields["freeze_backbone"] = False  # its weights are, its adapters are not
+    return fields
+
+
+def _saved_backbone_config(recipe: Recipe) -> Any:
+    """The backbone of the model that the recipe starts from; `None` for the package's own ViT."""
+    own = recipe.model.config.get("backbone_config")
+    try:
+        return own or getattr(AutoConfig.from_pretrained(recipe.model.init or ""), "backbone_config", None)
+    except (OSError, *_REFUSALS):
+        return None  # `_from_saved_model` says what is wrong
 
 
 def build_image_processor(recipe: Recipe, config: PreTrainedConfig, label_set: LabelSet) -> Any:
@@ -65,11 +100,25 @@ def build_image_processor(recipe: Recipe, config: PreTrainedConfig, label_set: L
         RecipeError: A field is unknown to it, or its value does not fit.
     """
     processor_class = _architecture(recipe.model.type).image_processor
+    from_backbone = _backbone_image_fields(recipe, config)
     from_data = {"do_reduce_labels": label_set.reduce_zero_label, "ignore_index": config.semantic_loss_ignore_index}
     try:
-        return processor_class(**recipe.image_processor, **from_data)
+        return processor_class(**{**from_backbone, **recipe.image_processor}, **from_data)
     except _REFUSALS as error:
         raise RecipeError(f"image_processor: {one_line(error)}") from error
+
+
+def _backbone_image_fields(recipe: Recipe, config: PreTrainedConfig) -> dict[str, Any]:
+    """Fields that follow from a backbone, or that a saved model with a backbone has."""
+    if recipe.model.backbone is not None:
+        return backbone_image_fields(recipe.model.backbone)
+    if recipe.model.init is None or getattr(config, "backbone_config", None) is None:
+        return {}
+    try:
+        saved = AutoImageProcessor.from_pretrained(recipe.model.init)
+    except (OSError, *_REFUSALS):
+        return {}  # `_check_same_normalization` says what is wrong
+    return {name: getattr(saved, name) for name in ("do_resize", "size", "image_mean", "image_std")}
 
 
 def build_model(recipe: Recipe, config: PreTrainedConfig, label_set: LabelSet) -> BuiltModel:
@@ -88,10 +137,14 @@ def build_model(recipe: Recipe, config: PreTrainedConfig, label_set: LabelSet) -
     if recipe.model.init is not None:
         model, new = _from_saved_model(recipe.model.init, config)
         _check_same_normalization(recipe.model.init, image_processor)
+    elif recipe.model.backbone is not None:
+        model = _from_backbone(recipe.model.backbone, config)
     else:
         model = _from_scratch(config)
         if recipe.model.encoder_weights is not None:
             _load_encoder_weights(model, recipe.model.encoder_weights)
+    if recipe.model.lora_rank is not None:
+        _add_adapters(model, recipe.model.lora_rank)
     if recipe.runtime.gradient_checkpointing:
         enable_gradient_checkpointing(model)
     return BuiltModel(model.train(), image_processor, new)
@@ -149,6 +202,20 @@ def _from_saved_model(source: str, config: PreTrainedConfig) -> tuple[PreTrained
     if broken:
         raise RecipeError(f"model.init: expected finite weights in {source}, found others in {_some(broken)}.")
     return model, tuple(mismatched)
+
+
+def _from_backbone(source: str, config: Any) -> PreTrainedModel:
+    model_class: Any = get_architecture(config.model_type).semantic_segmentation
+    try:
+        return model_class.from_backbone_weights(source, config)
+    except Exception as error:  # readers of damaged files raise anything
+        raise RecipeError(f"model.backbone: cannot load {source}: {one_line(error)}") from error
+
+
+def _add_adapters(model: Any, rank: int) -> None:
+    if model.config.backbone_config is None:
+        raise RecipeError("model.lora_rank: expected a model with a backbone (--backbone), found this package's ViT.")
+    add_low_rank_adapters(model.encoder.backbone, rank)
 
 
 def _load_encoder_weights(model: PreTrainedModel, source: str) -> None:

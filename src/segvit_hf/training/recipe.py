@@ -43,7 +43,7 @@ def _check_paths(recipe: Any, *names: str) -> None:
 
 @dataclass(frozen=True)
 class ModelRecipe:
-    """Which model is trained, and from which weights: at most one of `init` and `encoder_weights`, or from scratch.
+    """Which model is trained, and from which weights: at most one of the three sources, or from scratch.
 
     Attributes:
         type: Model type of one of the package's architectures, for example `segvit`.
@@ -51,12 +51,21 @@ class ModelRecipe:
         init: Folder or Hub name of a model to start from. Its weights must fit `config`; layers that depend on the
             number of classes start anew when it differs.
         encoder_weights: ImageNet weights for the encoder, a timm name or a local file.
+        backbone: Folder, Hub name or `timm/<name>` of a pretrained backbone that becomes the encoder
+            (`<Model>.from_backbone`). The image processor follows it.
+        freeze_encoder: Whether the backbone is not trained. By default the configuration decides (only ViT-Adapter
+            freezes it).
+        lora_rank: Train low-rank adapters of this rank in the backbone's linear layers instead of its weights. Saved
+            models have them added to the weights.
     """
 
     type: str
     config: dict[str, Any] = field(default_factory=dict)
     init: str | None = None
     encoder_weights: str | None = None
+    backbone: str | None = None
+    freeze_encoder: bool | None = None
+    lora_rank: int | None = None
 
     def __post_init__(self) -> None:
         for name in ("num_labels", "id2label", "label2id"):
@@ -65,11 +74,27 @@ class ModelRecipe:
                 f"config.{name}: expected no such field, the class list of the data decides it; found "
                 f"{self.config.get(name)!r}",
             )
+        sources = {name: getattr(self, name) for name in ("init", "encoder_weights", "backbone")}
+        given = {name: value for name, value in sources.items() if value is not None}
         _check(
-            self.init is None or self.encoder_weights is None,
-            f"init: expected init or encoder_weights, found both ({self.init!r}, {self.encoder_weights!r})",
+            len(given) <= 1,
+            f"{next(iter(given), '')}: expected one of init, encoder_weights and backbone, found {given}",
         )
-        _check_paths(self, "init", "encoder_weights")
+        _check_paths(self, *sources)
+        self._check_backbone()
+
+    def _check_backbone(self) -> None:
+        for name in ("backbone_config", "freeze_backbone"):
+            other = {"backbone_config": "backbone", "freeze_backbone": "freeze_encoder"}[name]
+            _check(
+                name not in self.config or getattr(self, other) is None,
+                f"{other}: expected it or config.{name}, found both",
+            )
+        _check(self.lora_rank is None or self.lora_rank > 0, f"lora_rank: expected 1 or more, found {self.lora_rank}")
+        _check(
+            self.lora_rank is None or not self.freeze_encoder,
+            "lora_rank: expected freeze_encoder to be false or open with it, for adapters are trained, found true",
+        )
 
 
 @dataclass(frozen=True)

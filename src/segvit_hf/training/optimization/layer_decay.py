@@ -8,9 +8,13 @@ import re
 from collections.abc import Iterable
 
 from segvit_hf.training.recipe import LayerDecayRecipe
+from segvit_hf.training.recipe_parsing import RecipeError
 
-_LAYER = re.compile(r"^encoder\.layers\.(\d+)\.")
-_EMBEDDINGS = re.compile(r"^encoder\.embeddings\.")
+# Of the package's own ViT, of transformers' backbones, and of timm's.
+_LAYER = re.compile(r"^encoder\.(?:layers|backbone\.(?:\w+\.)*?(?:layers?|blocks))\.(\d+)\.")
+_EMBEDDINGS = re.compile(
+    r"^encoder\.(?:embeddings\.|backbone\.(?:\w+\.)*?(?:embeddings\.|patch_embed\.|(?:cls_token|reg_token|pos_embed)$))"
+)
 
 
 def layer_decay_multipliers(names: Iterable[str], recipe: LayerDecayRecipe) -> dict[str, float]:
@@ -21,18 +25,18 @@ def layer_decay_multipliers(names: Iterable[str], recipe: LayerDecayRecipe) -> d
         recipe: The rate, and which names count as embeddings.
 
     Raises:
-        ValueError: There are no `encoder.layers`, or an expression of `as_embeddings` finds no parameter.
+        RecipeError: No layer of the encoder is trained, or an expression of `as_embeddings` finds no parameter.
     """
     names = list(names)
     layers = {name: int(match[1]) for name in names if (match := _LAYER.search(name))}
     if not layers:
-        raise ValueError(
-            "optimizer.layer_decay: expected parameters named encoder.layers.<number>..., found "
+        raise RecipeError(
+            "optimizer.layer_decay: expected an encoder whose layers are trained, found no such parameter among "
             f"{len(names)} names such as {names[0] if names else '(none)'!r}."
         )
     unused = [pattern for pattern in recipe.as_embeddings if not any(re.search(pattern, name) for name in names)]
     if unused:
-        raise ValueError(f"optimizer.layer_decay: as_embeddings: {unused[0]!r} finds no parameter of the model.")
+        raise RecipeError(f"optimizer.layer_decay: as_embeddings: {unused[0]!r} finds no parameter of the model.")
     first = [_EMBEDDINGS, *(re.compile(pattern) for pattern in recipe.as_embeddings)]
     full = max(layers.values()) + 2
 

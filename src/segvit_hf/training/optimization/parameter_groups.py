@@ -40,8 +40,9 @@ def parameter_multipliers(names: Iterable[str], rules: Sequence[ParameterGroupRu
     for rule, was_used in zip(rules, used, strict=True):
         if not was_used:
             raise RecipeError(
-                f"optimizer.parameter_groups: the rule {rule.match!r} decides no parameter of the model: expected one "
-                f"of {len(multipliers)} names such as {next(iter(multipliers), '(none)')!r} to match it first."
+                f"optimizer.parameter_groups: the rule {rule.match!r} decides no parameter of the model that is "
+                f"trained: expected one of {len(multipliers)} names such as {next(iter(multipliers), '(none)')!r} to "
+                "match it first."
             )
     return multipliers
 
