@@ -26,6 +26,8 @@ from segvit_hf.architectures import ARCHITECTURES, get_architecture
 from segvit_hf.data.label_sets import LabelSet, get_label_set
 
 _DATA_SETS = "data_sets.yaml"
+# Whose models are of several architectures.
+_PROJECTS = ("dinov2", "dinov3")
 _NORMALIZATIONS = {
     "imagenet": {"image_mean": IMAGENET_DEFAULT_MEAN, "image_std": IMAGENET_DEFAULT_STD},
     "half": {"image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5]},
@@ -87,12 +89,13 @@ class Preset:
 
     Attributes:
         name: On the command line and in recipes.
-        family: Its model type.
+        family: Of its conversion: its model type, or the project that released it.
         title: The architecture in words.
         data_set: What it was trained on.
         crop: Side of its training crops and of the windows of its evaluation, in pixels.
         stride: Distance of those windows, in pixels.
-        scale: [long side, short side] that photos are resized within, in pixels.
+        scale: [long side, short side] that photos are resized within, in pixels; [short side] where the long one is
+            not limited.
         mean_iou: Published mIoU in percent, single scale and multi-scale with flip; `None` where nothing was
             published. Not measured here.
         publication: Paper, license, citation.
@@ -105,6 +108,10 @@ class Preset:
         multi_scale: Scales of the authors' multi-scale protocol, where it is not ours.
         base_url: Address of the folder that `file` is in.
         google_drive: Identifier of a file that can only be downloaded by hand.
+        download_page: Address of a page where people get the file, where no program can.
+        encoder_id: Hub id of the encoder of a file that holds a head alone.
+        encoder_file: Name of the encoder's original file below `base_url`.
+        model_type: That of the architecture; by default the family.
         released: Whether there are weights; if not, the preset converts a file of one's own.
         naming: Which names the weights have, "original" or "mmseg".
         same_model_as: The preset of the same model with the original names.
@@ -128,6 +135,10 @@ class Preset:
     multi_scale: list[float] | None = None
     base_url: str | None = None
     google_drive: str | None = None
+    download_page: str | None = None
+    encoder_id: str | None = None
+    encoder_file: str | None = None
+    model_type: str = ""
     released: bool = True
     naming: str = "original"
     same_model_as: str | None = None
@@ -156,12 +167,14 @@ class Preset:
     @property
     def is_on_the_hub(self) -> bool:
         """Whether `repository` is one of the Hub that has the file."""
-        return self.released and self.base_url is None and self.google_drive is None
+        return self.released and self.base_url is None and self.page is None
 
     @property
     def page(self) -> str | None:
         """Address of a page that shows the file to people, where no program can fetch it."""
-        return self.google_drive and f"https://drive.google.com/file/d/{self.google_drive}/view?usp=sharing"
+        if self.google_drive is None:
+            return self.download_page
+        return f"https://drive.google.com/file/d/{self.google_drive}/view?usp=sharing"
 
     @property
     def url(self) -> str | None:
@@ -183,7 +196,7 @@ class Preset:
         if num_labels is None:
             own = self.label_set
             labels = {"id2label": own.id2label, "label2id": own.label2id, "palette": [list(c) for c in own.palette]}
-        return get_architecture(self.family).config(**{**self.config, **changes}, **labels)
+        return get_architecture(self.model_type).config(**{**self.config, **changes}, **labels)
 
     def build_image_processor(self, do_reduce_labels: bool | None = None) -> Any:
         """The image processor (torchvision backend).
@@ -193,7 +206,9 @@ class Preset:
         """
         if do_reduce_labels is None:
             do_reduce_labels = self.label_set.reduce_zero_label
-        return get_architecture(self.family).image_processor(**self.image_processor, do_reduce_labels=do_reduce_labels)
+        return get_architecture(self.model_type).image_processor(
+            **self.image_processor, do_reduce_labels=do_reduce_labels
+        )
 
 
 def list_presets(pattern: str = "*") -> list[str]:
@@ -236,7 +251,7 @@ def create_model(
     """
     preset = get_preset(name)
     source = preset.pretrained_encoder if pretrained_encoder is True else pretrained_encoder
-    model = get_architecture(preset.family).semantic_segmentation(preset.build_config(num_labels))
+    model = get_architecture(preset.model_type).semantic_segmentation(preset.build_config(num_labels))
     if source:
         # Imported where it is needed: it brings timm.
         from segvit_hf.conversion.pretrained_encoders import load_pretrained_encoder
@@ -251,8 +266,10 @@ def _presets() -> dict[str, Preset]:
     data_sets = {name: DataSet(name, **row) for name, row in _read(folder / _DATA_SETS).items()}
     presets: dict[str, Preset] = {}
     # In the order of registration, so that lists and tables begin with the package's first family.
-    for architecture in ARCHITECTURES:
-        file = folder / f"{architecture.config.model_type}.yaml"
+    for family in (*(architecture.config.model_type for architecture in ARCHITECTURES), *_PROJECTS):
+        file = folder / f"{family}.yaml"
+        if not file.is_file():  # an architecture whose models are those of projects
+            continue
         content = _read(file)
         for name in content["presets"]:
             presets[name] = _build(name, content, data_sets, source=file.name)
@@ -279,10 +296,12 @@ def _build(name: str, content: Mapping[str, Any], data_sets: Mapping[str, DataSe
 def _derived(fields: dict[str, Any]) -> dict[str, Any]:
     """What a preset need not say, because it follows from its crop, its scale and its normalization."""
     crop, stride, scale = fields["crop"], fields["stride"], fields["scale"]
+    limit = {"longest_edge": max(scale)} if len(scale) > 1 else {}
     return {
+        "model_type": fields["family"],
         "config": {"image_size": [crop, crop], "sliding_window": {"crop_size": [crop] * 2, "stride": [stride] * 2}},
         "image_processor": {
-            "size": {"shortest_edge": min(scale), "longest_edge": max(scale)},
+            "size": {"shortest_edge": min(scale), **limit},
             **_NORMALIZATIONS[fields.pop("normalization")],
         },
     }

@@ -7,6 +7,7 @@ from typing import Any
 
 from segvit_hf import get_preset, list_presets
 from segvit_hf.presets import Preset
+from tests.models.dino_models import DINO_FAMILIES
 from tests.reference import ReferenceCase, case_names, load_case
 
 # mmsegmentation's model dictionaries and test pipelines of the presets that have no manifest.
@@ -14,7 +15,11 @@ ORIGINALS_OF_MMSEG: dict[str, Any] = json.loads(
     gzip.decompress((Path(__file__).parents[1] / "fixtures" / "originals_of_mmseg_presets.json.gz").read_bytes())
 )
 PRESETS = {name: get_preset(name) for name in list_presets()}
-ORIGINAL_PRESETS = [name for name, preset in PRESETS.items() if preset.naming == "original"]
+# The names of its file are not known.
+WITHOUT_MANIFEST = "dinov2-mask2former-vit-g-14-ade20k"
+ORIGINAL_PRESETS = [
+    name for name, preset in PRESETS.items() if preset.naming == "original" and name != WITHOUT_MANIFEST
+]
 # What Segmenter's repository would give for its Cityscapes file, which has one decoder layer instead.
 COUNTER_EXAMPLE = "full-seg-l-mask-16-cityscapes-2layers"
 # BEiTv2's files have the names and shapes of BEiT's, which the manifests were made of.
@@ -46,14 +51,52 @@ def original_of(preset: Preset) -> dict[str, Any]:
     known = {"classes": labels.classes, "palette": labels.palette, "reduce_zero_label": labels.reduce_zero_label}
     if preset.naming == "mmseg":
         return {**ORIGINALS_OF_MMSEG[preset.name], **known}
+    if preset.name == WITHOUT_MANIFEST:
+        return {"model": _giant_of_dinov2(), **known}
     case = manifest_of(preset)
+    if preset.family in DINO_FAMILIES:
+        return {"model": case.arch, "protocol": case.meta["protocol"], **known}
     if preset.family == "segmenter":
         return {**case.meta["variant"], **known}
     protocol = case.meta.get("protocol", case.meta)
     pipelines = {"test_pipeline": protocol["test_pipeline"]}
-    if preset.multi_scale is not None:
+    if preset.family == "setr" and preset.multi_scale is not None:
         pipelines["multi_scale_test_pipeline"] = _multi_scale(protocol["test_pipeline"], preset)
     return {"model": case.arch, **pipelines, **known}
+
+
+def _giant_of_dinov2() -> dict[str, Any]:
+    """The recorded small model with the sizes that the printed one of DINOv2's notebook has."""
+    arch = load_case("dinov2", "tiny-m2f-adapter").arch
+    arch["backbone"] |= {
+        "img_size": 518,
+        "pretrain_size": 518,
+        "embed_dim": 1536,
+        "depth": 40,
+        "num_heads": 24,
+        "conv_inplane": 64,
+        "deform_num_heads": 24,
+        "interaction_indexes": [[0, 9], [10, 19], [20, 29], [30, 39]],
+    }
+    head, width = arch["decode_head"], 1536
+    weights = [*[1.0] * 150, 0.1]
+    head |= {"in_channels": [width] * 4, "feat_channels": width, "out_channels": width, "num_queries": 100}
+    head |= {
+        "num_things_classes": 100,
+        "num_stuff_classes": 50,
+        "loss_cls": head["loss_cls"] | {"class_weight": weights},
+    }
+    for part, name, num_layers in ((head["pixel_decoder"], "encoder", 6), (head, "transformer_decoder", 9)):
+        positions = part["positional_encoding"]
+        positions["num_feats"] = width // 2
+        part[name]["num_layers"] = num_layers
+        layers = part[name]["transformerlayers"]
+        layers["attn_cfgs"] |= {"embed_dims": width, "num_heads": 32}
+        layers["ffn_cfgs"] |= {"embed_dims": width, "feedforward_channels": 4 * width}
+        if "feedforward_channels" in layers:
+            layers["feedforward_channels"] = 4 * width
+    arch["test_cfg"] |= {"crop_size": [896, 896], "stride": [512, 512]}
+    return arch
 
 
 def _multi_scale(test_pipeline: list[Any], preset: Preset) -> list[Any]:
@@ -88,7 +131,13 @@ def _is_of_vit_adapter(case: ReferenceCase, preset: Preset) -> bool:
     return case.name.removeprefix("full-").removesuffix("_ss") == stem
 
 
+def _is_of_dino(case: ReferenceCase, preset: Preset) -> bool:
+    return case.meta["released"]["head"] == PurePosixPath(preset.file).name
+
+
 _IS_OF = {
+    "dinov2": _is_of_dino,
+    "dinov3": _is_of_dino,
     "segvit": _is_of_segvit,
     "segmenter": _is_of_segmenter,
     "setr": _is_of_setr,

@@ -36,6 +36,25 @@ SCORES = {
     "v0.2.0/mask2former_beit_adapter_large_896_80k_ade20k.zip": ("59.4", "60.5"),
     "v0.3.1/mask2former_beitv2_adapter_large_896_80k_ade20k.zip": ("61.2", "61.5"),
     "v0.2.3/mask2former_beit_adapter_large_896_80k_cityscapes.zip": ("84.9", "85.8"),
+    # arXiv 2304.07193, Table 10 and section 7.4; arXiv 2508.10104, Table 11.
+    "dinov2_vits14/dinov2_vits14_ade20k_linear_head.pth": ("44.3", "-"),
+    "dinov2_vits14/dinov2_vits14_ade20k_ms_head.pth": ("-", "47.2"),
+    "dinov2_vits14/dinov2_vits14_voc2012_linear_head.pth": ("81.1", "-"),
+    "dinov2_vits14/dinov2_vits14_voc2012_ms_head.pth": ("-", "82.6"),
+    "dinov2_vitb14/dinov2_vitb14_ade20k_linear_head.pth": ("47.3", "-"),
+    "dinov2_vitb14/dinov2_vitb14_ade20k_ms_head.pth": ("-", "51.3"),
+    "dinov2_vitb14/dinov2_vitb14_voc2012_linear_head.pth": ("82.5", "-"),
+    "dinov2_vitb14/dinov2_vitb14_voc2012_ms_head.pth": ("-", "84.9"),
+    "dinov2_vitl14/dinov2_vitl14_ade20k_linear_head.pth": ("47.7", "-"),
+    "dinov2_vitl14/dinov2_vitl14_ade20k_ms_head.pth": ("-", "53.1"),
+    "dinov2_vitl14/dinov2_vitl14_voc2012_linear_head.pth": ("82.1", "-"),
+    "dinov2_vitl14/dinov2_vitl14_voc2012_ms_head.pth": ("-", "86.0"),
+    "dinov2_vitg14/dinov2_vitg14_ade20k_linear_head.pth": ("49.0", "-"),
+    "dinov2_vitg14/dinov2_vitg14_ade20k_ms_head.pth": ("-", "53.0"),
+    "dinov2_vitg14/dinov2_vitg14_voc2012_linear_head.pth": ("83.0", "-"),
+    "dinov2_vitg14/dinov2_vitg14_voc2012_ms_head.pth": ("-", "86.2"),
+    "dinov2_vitg14/dinov2_vitg14_ade20k_m2f.pth": ("60.2", "-"),
+    "dinov3_vit7b16_ade20k_m2f_head-bf307cb1.pth": ("62.6", "63.0"),
 }
 # By family and naming: the license's name and what a card must say of it.
 LICENSES = {
@@ -43,6 +62,8 @@ LICENSES = {
     ("segmenter", "original"): ("mit", "code and weights under the MIT license"),
     ("setr", "original"): ("mit", "repository under the MIT license"),
     ("vit_adapter", "original"): ("apache-2.0", "code and weights under the Apache 2.0 license"),
+    ("dinov2", "original"): ("apache-2.0", "code and weights under the Apache 2.0 license"),
+    ("dinov3", "original"): ("dinov3-license", "stay under the DINOv3 License"),
     ("segmenter", "mmseg"): ("apache-2.0", "OpenMMLab publishes code and weights under the Apache 2.0 license"),
     ("setr", "mmseg"): ("apache-2.0", "OpenMMLab publishes code and weights under the Apache 2.0 license"),
 }
@@ -57,7 +78,7 @@ def test_every_file_of_the_table_has_a_preset() -> None:
 def test_scores_are_those_that_the_authors_published(name: str) -> None:
     preset = PRESETS[name]
     single_scale, multi_scale = SCORES[preset.file]
-    assert preset.mean_iou == [float(single_scale), float(multi_scale)]
+    assert preset.mean_iou == [None if score == "-" else float(score) for score in SCORES[preset.file]]
     assert f"| {preset.num_labels} | {single_scale} | {multi_scale} |" in released_model_card(preset)
     (row,) = [line for line in markdown_tables().splitlines() if line.startswith(f"| `{name}` |")]
     assert f"| {single_scale} / {multi_scale} |" in row
@@ -70,7 +91,7 @@ def test_licenses_are_those_of_the_authors(name: str) -> None:
     assert preset.publication.license_name == license_name
     text = released_model_card(preset)
     assert sentence in text.split("## License")[1].split("## Citation")[0]
-    shown = "license: other" if preset.family == "segvit" else f"license: {license_name}"
+    shown = "license: other" if preset.family in ("segvit", "dinov3") else f"license: {license_name}"
     assert shown in text.split("---\n")[1]
 
 

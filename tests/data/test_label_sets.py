@@ -15,6 +15,7 @@ OFFICIAL = [
     ("pascal_context", 60, False, "0 background 120 120 120, 1 aeroplane 180 120 120, 59 wood 31 0 255"),
     ("pascal_context_59", 59, True, "0 aeroplane 180 120 120, 1 bag 6 230 230, 58 wood 31 0 255"),
     ("pascal_context_voc", 60, False, "0 background 120 120 120, 2 bicycle 6 230 230, 20 tvmonitor 0 102 200"),
+    ("pascal_voc", 21, False, "0 background 0 0 0, 15 person 192 128 128, 20 tvmonitor 0 64 128"),
     ("coco_stuff_10k", 171, True, "0 person 0 192 64, 9 traffic light 128 192 64, 170 wood 64 64 0"),
     ("coco_stuff_164k", 171, False, "79 toothbrush 192 160 0, 80 banner 0 192 0, 169 window-other 64 160 64"),
 ]
@@ -46,6 +47,7 @@ DIGESTS = {
     "pascal_context": "ebfdeb979997c9d2e76e6fbe610380881c8398db4e2970412020afbe2aec0cfb",
     "pascal_context_59": "00ed5e465f55d06bbc9f6116af782685c1857512e316e3e3dc10a41dac39b2a3",
     "pascal_context_voc": "c50a7aa27f180ae7d4c535114f250ca7c66c0f97cc9330f30dd8bc876640beaf",
+    "pascal_voc": "0cedbf00d64bbae526c5c01e7ff8e489d34257d18cbe1aa5d281dd5afcf1406d",
     "coco_stuff_10k": "71e41b03a928fc250ddc10e425f0defc92f57eba306430d2b024c6aebd14152c",
     "coco_stuff_164k": "71e41b03a928fc250ddc10e425f0defc92f57eba306430d2b024c6aebd14152c",
 }

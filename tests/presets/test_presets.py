@@ -11,7 +11,7 @@ from segvit_hf.registration import ARCHITECTURES
 
 def test_presets_are_listed_by_pattern() -> None:
     names = list_presets()
-    assert len(names) == len(set(names)) == 77
+    assert len(names) == len(set(names)) == 95
     sizes = ("vit-b", "vit-l", "vit-l-shrunk")
     assert list_presets("segvit-*-ade20k") == [f"segvit-{size}-ade20k" for size in sizes]
     assert list_presets("*no-such-model*") == []
@@ -25,7 +25,7 @@ def test_an_unknown_preset_is_answered_with_the_likeliest_names() -> None:
 @pytest.mark.parametrize("name", list_presets())
 def test_every_preset_says_all_that_others_read(name: str) -> None:
     preset = get_preset(name)
-    assert preset.family in {architecture.config.model_type for architecture in ARCHITECTURES}
+    assert preset.model_type in {architecture.config.model_type for architecture in ARCHITECTURES}
     assert preset.build_config().num_labels == preset.num_labels == len(preset.label_set.classes)
     assert preset.build_image_processor().do_reduce_labels == preset.label_set.reduce_zero_label
     assert preset.layout is None or preset.layout in LAYOUTS

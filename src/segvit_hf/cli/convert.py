@@ -3,7 +3,8 @@
 import argparse
 import difflib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import segvit_hf
@@ -14,8 +15,10 @@ from segvit_hf.conversion.convert import ConvertedCheckpoint, convert_checkpoint
 from segvit_hf.conversion.errors import ConversionError
 from segvit_hf.conversion.export import check_output_folder, describe_file, export_checkpoint
 from segvit_hf.conversion.families import FAMILIES
+from segvit_hf.conversion.merging import needs_encoder, with_encoder
 from segvit_hf.conversion.preset_matching import preset_for_classes, preset_for_naming
-from segvit_hf.conversion.reading.download import fetch_checkpoint, fetch_released_file, is_url
+from segvit_hf.conversion.reading.download import fetch_checkpoint, fetch_encoder, fetch_released_file, is_url
+from segvit_hf.conversion.reading.encoder_weights import read_encoder_weights
 from segvit_hf.conversion.reading.original_configuration import read_original_configuration
 from segvit_hf.conversion.reading.recognition import recognize_checkpoint_names
 from segvit_hf.conversion.reading.safe_loading import LoadedCheckpoint, load_checkpoint_file
@@ -30,6 +33,7 @@ Convert released weights to a folder with model.safetensors, config.json, prepro
   segvit-hf convert segmenter-seg-t-mask-16-ade20k seg_tiny_mask/checkpoint.pth --output seg-t
   segvit-hf convert --family segvit --config original.json latest.pth --output mine
   segvit-hf convert --family segmenter seg_tiny_mask/ --output mine  with the variant.yml that lies there
+  segvit-hf convert dinov3-mask2former-vit-7b-16-ade20k HEAD.pth --encoder FOLDER --output dinov3
   segvit-hf convert setr-pup-vit-l-ade20k --naming mmseg --output setr      the file of mmsegmentation's zoo
   segvit-hf convert --list
 
@@ -69,6 +73,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=path_argument,
         help='JSON: {"model": ..., "test_pipeline": ..., "classes": ...}, or Segmenter\'s variant.yml (default: the '
         "one beside the file)",
+    )
+    parser.add_argument(
+        "--encoder",
+        metavar="ENCODER",
+        type=named_argument,
+        help="the encoder of a file that holds a head alone (DINOv2, DINOv3): the original's file, a folder that "
+        "transformers loads, or a Hub id (default: DINOv2's own file, fetched)",
     )
     parser.add_argument(
         "--naming",
@@ -113,7 +124,7 @@ def _convert_released(arguments: argparse.Namespace, parser: argparse.ArgumentPa
     if arguments.naming is not None:
         preset = preset_for_naming(preset, arguments.naming)
     path = _local_file(arguments.file) if arguments.file else fetch_released_file(preset, arguments.revision)
-    loaded = _load(path)
+    loaded, encoder_files = _with_encoder(_load(path), preset.family, arguments.encoder, preset)
     _check_naming(arguments, loaded)
     preset = _fitting_preset(preset, loaded)
     converted = _convert_with_preset(preset, loaded, allow_nonfinite=arguments.allow_nonfinite)
@@ -121,6 +132,7 @@ def _convert_released(arguments: argparse.Namespace, parser: argparse.ArgumentPa
         converted,
         loaded,
         arguments,
+        encoder_files=encoder_files,
         family=preset.family,
         preset=preset.name,
         card=lambda folder, summary: released_model_card(preset, conversion=summary, folder=folder),
@@ -182,7 +194,7 @@ def _convert_own(arguments: argparse.Namespace, parser: argparse.ArgumentParser)
         original = FAMILIES[arguments.family].find_configuration(path)
     if original is None:
         parser.error("--family needs --config original.json and a FILE")
-    loaded = _load(path)
+    loaded, encoder_files = _with_encoder(_load(path), arguments.family, arguments.encoder)
     _check_naming(arguments, loaded)
     classes = loaded.metadata.get("CLASSES")
     if "classes" not in original and isinstance(classes, (list, tuple)):
@@ -192,15 +204,34 @@ def _convert_own(arguments: argparse.Namespace, parser: argparse.ArgumentParser)
         convert_checkpoint(arguments.family, loaded.state_dict, original, allow_nonfinite=arguments.allow_nonfinite),
         loaded,
         arguments,
+        encoder_files=encoder_files,
         family=arguments.family,
         preset=None,
         card=lambda folder, summary: own_model_card(arguments.family, loaded.path.name, summary, folder),
     )
 
 
+def _with_encoder(
+    loaded: LoadedCheckpoint, family: str, encoder: str | None, preset: Preset | None = None
+) -> tuple[LoadedCheckpoint, list[Path]]:
+    """The checkpoint with the weights of its encoder, where it holds a head alone, and the files of those."""
+    if not needs_encoder(family, loaded.state_dict):
+        if encoder is not None:
+            raise ConversionError(f"--encoder: expected none, for {loaded.path} holds its encoder.")
+        return loaded, []
+    if encoder is None:
+        encoder = str(fetch_encoder(loaded.path, preset))
+    weights = read_encoder_weights(encoder)
+    merged = with_encoder(family, loaded.state_dict, weights.state_dict)
+    return replace(loaded, state_dict=merged), weights.files
+
+
 def _inputs(arguments: argparse.Namespace, file: str | None) -> list[Path]:
     """The local files that a conversion reads, as far as they are named."""
     given = [] if file is None or is_url(file) else [Path(file)]
+    if arguments.encoder is not None:
+        encoder = Path(arguments.encoder)
+        given += sorted(encoder.iterdir()) if encoder.is_dir() else [encoder]
     return given if arguments.config is None else [*given, arguments.config]
 
 
@@ -234,6 +265,7 @@ def _write(
     loaded: LoadedCheckpoint,
     arguments: argparse.Namespace,
     *,
+    encoder_files: Sequence[Path],
     family: str,
     preset: str | None,
     card: Callable[[str, str], str],
@@ -246,6 +278,7 @@ def _write(
         **describe_file(loaded.path),
         "wrapper": list(loaded.wrapper),
         "not_used": loaded.ignored,
+        **({"encoder": [describe_file(file) for file in encoder_files]} if encoder_files else {}),
     }
     summary = conversion_summary(converted.report, provenance)
     folder = export_checkpoint(
@@ -254,7 +287,7 @@ def _write(
         provenance=provenance,
         write_card=lambda name: card(name, summary),
         overwrite=arguments.overwrite,
-        inputs=[loaded.path, *([] if arguments.config is None else [arguments.config])],
+        inputs=[loaded.path, *encoder_files, *([] if arguments.config is None else [arguments.config])],
     )
     num_parameters = sum(parameter.numel() for parameter in converted.model.parameters())
     print(f"{folder}: {num_parameters / 1e6:.2f} million parameters, {converted.model.config.num_labels} classes.")

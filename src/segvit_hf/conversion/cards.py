@@ -76,9 +76,9 @@ def released_model_card(preset: Preset, conversion: str = "", folder: str | None
         **_license_metadata(publication),
         "library_name": "transformers",
         "pipeline_tag": "image-segmentation",
-        **({"base_model": preset.repository} if preset.is_on_the_hub else {}),
+        **_base_model(preset),
         "datasets": [preset.data_set.hub_id],
-        "tags": ["segvit_hf", preset.family, "semantic-segmentation", "vision"],
+        "tags": ["segvit_hf", *dict.fromkeys([preset.family, preset.model_type]), "semantic-segmentation", "vision"],
     }
     summary = (
         f"{preset.title}, trained on {preset.data_set.title} by {publication.trained_by} *{publication.title}* "
@@ -94,6 +94,11 @@ def released_model_card(preset: Preset, conversion: str = "", folder: str | None
         license=f"{publication.license_text} [License text]({publication.license_link}).",
         citation=publication.citation,
     )
+
+
+def _base_model(preset: Preset) -> dict[str, str]:
+    base_model = preset.repository if preset.is_on_the_hub else preset.encoder_id
+    return {} if base_model is None else {"base_model": base_model}
 
 
 def _details(preset: Preset, conversion: str) -> str:
@@ -119,11 +124,11 @@ def _details(preset: Preset, conversion: str) -> str:
 def _multi_scale_note(preset: Preset) -> list[str]:
     if preset.multi_scale is None:
         return []
-    short_edge = preset.image_processor["multi_scale_minimum_short_edge"]
-    return [
-        f"Multi-scale protocol of the authors: scales {', '.join(map(str, preset.multi_scale))} with flip; the short "
-        f"side is then never below {short_edge} pixels, and the long side not capped."
-    ]
+    scales = f"Multi-scale protocol of the authors: scales {', '.join(map(str, preset.multi_scale))} with flip"
+    short_edge = preset.image_processor.get("multi_scale_minimum_short_edge")
+    if short_edge is None:
+        return [f"{scales}."]
+    return [f"{scales}; the short side is then never below {short_edge} pixels, and the long side not capped."]
 
 
 def _release_note(preset: Preset) -> list[str]:
@@ -140,23 +145,35 @@ def _origin_of_the_weights(preset: Preset) -> str:
         return "The weights were not released."
     if preset.page is not None:
         return (
-            f"The weights are those that [its authors link]({preset.page}): only their names and the file format "
-            "differ."
+            f"The weights are those that [its authors link]({preset.page}){_and_encoder(preset)}: only their names "
+            "and the file format differ."
         )
     place = f"at {preset.base_url}"
     if preset.is_on_the_hub:
         place = f"in the Hub repository [{preset.repository}](https://huggingface.co/{preset.repository})"
-    return f"The weights are those of `{preset.file}` {place}: only their names and the file format differ."
+    return (
+        f"The weights are those of `{preset.file}` {place}{_and_encoder(preset)}: only their names and the file "
+        "format differ."
+    )
+
+
+def _and_encoder(preset: Preset) -> str:
+    if preset.encoder_id is None:
+        return ""
+    return f", and those of its encoder, [{preset.encoder_id}](https://huggingface.co/{preset.encoder_id})"
 
 
 def _how_to_convert(preset: Preset) -> str:
     command = f"segvit-hf convert {preset.name}"
     file_name = preset.file.rsplit("/", 1)[-1]
-    commands = f"{command} {file_name} --output {preset.name}\n"
+    encoder = "" if preset.encoder_id is None else f" --encoder {preset.encoder_id}"
+    commands = f"{command} {file_name}{encoder} --output {preset.name}\n"
     if not preset.released:
         advice = "give\nthe path of a file that was trained with the authors' configuration"
     elif preset.page is not None:
         advice = f"download\nthe file by hand from [its page]({preset.page}) and give its path"
+        if encoder:
+            advice += "; the encoder may also\nbe a folder or the original's file"
     else:
         commands = f"{command} --output {preset.name}\n{commands}"
         place = "from the Hub" if preset.is_on_the_hub else "from there"

@@ -139,7 +139,7 @@ def match_weights(
     """
     entry = FAMILIES[family or config.model_type]
     transforms = entry.transforms(config, naming)
-    complete = {**entry.absent(config, naming), **state_dict}
+    complete = {**entry.absent(config, state_dict, naming), **state_dict}
     weights = {
         key: _transformed(transforms[key], value) if key in transforms else value
         for key, value in split_weights(complete, entry.splits(naming)).items()

@@ -16,6 +16,8 @@ from segvit_hf.files import atomic_path, recover
 from segvit_hf.remote_code import REMOTE_MODULE, add_remote_code
 
 _READ_SIZE = 1 << 20
+# Weights are written in files of at most this size, one after the other.
+_LARGEST_FILE = "5GB"
 _CARD, _REPORT = "README.md", "conversion_report.json"
 _WRITTEN = {
     _CARD,
@@ -149,7 +151,7 @@ def _save(converted: ConvertedCheckpoint, folder: Path) -> None:
             tensor.data = tensor.data.contiguous()
     try:
         with no_progress_bar():
-            converted.model.save_pretrained(folder)
+            converted.model.save_pretrained(folder, max_shard_size=_LARGEST_FILE)
     except SafetensorError as error:  # its own error also for a full disk
         raise ConversionError(
             f"{folder.name}: the weights could not be written ({error}). Is the disk full?"

@@ -12,6 +12,7 @@ from transformers import PreTrainedConfig
 from segvit_hf.architectures import Architecture, get_architecture
 from segvit_hf.conversion.dinov2 import configuration as dinov2_configuration
 from segvit_hf.conversion.dinov2 import names as dinov2_names
+from segvit_hf.conversion.dinov2.transformers_names import with_original_names
 from segvit_hf.conversion.dinov3 import configuration as dinov3_configuration
 from segvit_hf.conversion.dinov3 import names as dinov3_names
 from segvit_hf.conversion.errors import ConversionError
@@ -43,13 +44,14 @@ class WeightNames:
         transforms: For a configuration, what makes a tensor ours, by original name; only for tensors that are laid
             out differently.
         splits: Which tensors are several of ours; rules and transforms are asked for the parts.
-        absent: For a configuration, what stands for entries that a file may lack, by original name.
+        absent: For a configuration and the names that a file has, what stands for entries that it may lack, by
+            original name.
     """
 
     rules: Callable[[Any], Sequence[Rule]]
     transforms: Callable[[Any], Mapping[str, Transform]] = lambda _config: {}
     splits: Sequence[Split] = ()
-    absent: Callable[[Any], Weights] = lambda _config: {}
+    absent: Callable[[Any, Collection[str]], Weights] = lambda _config, _keys: {}
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,9 @@ class Family:
 
     Attributes:
         architecture: The classes that a checkpoint becomes.
+        encoder_prefix: Where the names of an encoder go that comes apart from its head, for a head's weights; `None`
+            where files hold both.
+        read_encoder: Brings the weights of such an encoder to names of the original.
         other_architectures, choose_architecture: Where decoders of several architectures were released: the others,
             and which one an original's configuration describes.
         read_config: From an original's configuration, the fields of ours; raises `ConversionError` for what is
@@ -85,6 +90,8 @@ class Family:
     read_weights: Callable[[Weights], dict[str, Any]] = lambda _state_dict: {}
     find_configuration: Callable[[Path], dict[str, Any] | None] = lambda _checkpoint_file: None
     other_image_processor: Callable[[Original], type | None] = lambda _original: None
+    encoder_prefix: Callable[[Weights], str | None] = lambda _head: None
+    read_encoder: Callable[[Weights], Weights] = lambda weights: weights
     other_architectures: tuple[Architecture, ...] = ()
     choose_architecture: Callable[[Original], Architecture] | None = None
 
@@ -137,9 +144,9 @@ class Family:
         """By original name, what makes a tensor ours that is laid out differently."""
         return self.names[naming].transforms(config)
 
-    def absent(self, config: PreTrainedConfig, naming: Naming = "original") -> Weights:
-        """By original name, what stands for entries that a file may lack."""
-        return self.names[naming].absent(config)
+    def absent(self, config: PreTrainedConfig, keys: Collection[str], naming: Naming = "original") -> Weights:
+        """By original name, what stands for entries that a file with these names lacks and may lack."""
+        return self.names[naming].absent(config, keys)
 
     def splits(self, naming: Naming = "original") -> Sequence[Split]:
         """Which tensors are several of ours."""
@@ -173,6 +180,8 @@ FAMILIES: dict[str, Family] = {
         heads=dinov2_names.HEADS,
         head_of=dinov2_names.head_of,
         count_classes=dinov2_names.count_classes,
+        encoder_prefix=dinov2_names.encoder_prefix,
+        read_encoder=with_original_names,
     ),
     "dinov3": Family(
         architecture=get_architecture("linear_head"),
@@ -191,6 +200,7 @@ FAMILIES: dict[str, Family] = {
         heads=dinov3_names.HEADS,
         head_of=dinov3_names.head_of,
         count_classes=dinov3_names.count_classes,
+        encoder_prefix=dinov3_names.encoder_prefix,
     ),
     "segmenter": Family(
         architecture=get_architecture("segmenter"),

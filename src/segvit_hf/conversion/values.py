@@ -94,16 +94,33 @@ def _what_is_wrong(tensor: torch.Tensor) -> str:
 def _separate(values: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """Gives a tensor of its own to every name whose memory an earlier one has; training one would change both.
 
-    One number that is seen as a whole tensor is left as it is: it takes no memory, and training it is an error.
+    Parts of one tensor that do not overlap keep their memory, yet no longer as one storage: when a model is saved,
+    such parts would be copied. One number that is seen as a whole tensor is left as it is: it takes no memory, and
+    training it is an error.
     """
-    seen: set[int] = set()
+    seen: dict[int, list[torch.Tensor]] = {}
     separate = {}
     for name, tensor in values.items():
-        memory = tensor.untyped_storage().data_ptr()
-        is_one_number = tensor.numel() > 1 and not any(tensor.stride())
-        separate[name] = tensor.clone() if memory in seen and not is_one_number else tensor
-        seen.add(memory)
+        storage = tensor.untyped_storage()
+        earlier = seen.setdefault(storage.data_ptr(), [])
+        if tensor.numel() > 1 and not any(tensor.stride()):
+            separate[name] = tensor
+        elif any(_overlap(tensor, other) for other in earlier):
+            separate[name] = tensor.clone()
+        elif tensor.is_contiguous() and tensor.nbytes < storage.nbytes():
+            separate[name] = torch.from_numpy(tensor.numpy())
+        else:
+            separate[name] = tensor
+        earlier.append(tensor)
     return separate
+
+
+def _overlap(tensor: torch.Tensor, other: torch.Tensor) -> bool:
+    """Whether two tensors of one storage may have an element in common."""
+    if not (tensor.is_contiguous() and other.is_contiguous()):
+        return True
+    starts, ends = zip(*((part.data_ptr(), part.data_ptr() + part.nbytes) for part in (tensor, other)), strict=True)
+    return max(starts) < min(ends)
 
 
 def _lines(found: list[tuple[str, str]]) -> str:

@@ -55,6 +55,9 @@ LAYOUTS: dict[str, FolderLayout] = {
     "pascal_context": _PASCAL_CONTEXT,
     "pascal_context_59": replace(_PASCAL_CONTEXT, label_set="pascal_context_59"),
     "pascal_context_voc": replace(_PASCAL_CONTEXT, label_set="pascal_context_voc"),
+    "pascal_voc": FolderLayout(
+        "pascal_voc", "JPEGImages", "SegmentationClass", list_file="ImageSets/Segmentation/{part}.txt"
+    ),
     "coco_stuff_10k": FolderLayout(
         "coco_stuff_10k",
         "images/{part}",

@@ -15,6 +15,7 @@ _OFFICIAL: dict[str, tuple[str, bool, bool]] = {
     "pascal_context": ("pascal_context", False, False),
     "pascal_context_59": ("pascal_context", True, True),
     "pascal_context_voc": ("pascal_context_voc", False, False),
+    "pascal_voc": ("pascal_voc", False, False),
     "coco_stuff_10k": ("coco_stuff", False, True),
     "coco_stuff_164k": ("coco_stuff", False, False),
 }
@@ -66,7 +67,7 @@ def label_set_names() -> tuple[str, ...]:
 
 
 def get_label_set(name: str) -> LabelSet:
-    """The classes and colors of ade20k, cityscapes, pascal_context (60), pascal_context_59, coco_stuff_10k or _164k.
+    """The classes and colors of a data set, by one of `label_set_names()`.
 
     Names, order and colors are MMSegmentation's. Note that its preparation of Pascal Context orders the classes
     alphabetically; `pascal_context_voc` has the 60 classes in the order of Segmenter's data instead.

@@ -6,6 +6,9 @@ from typing import Any
 from segvit_hf.training.recipe_files import merge_recipes
 from segvit_hf.training.recipe_parsing import RecipeError, describe
 
+# In the place of a long side that is not limited.
+_NO_LIMIT = 1_000_000
+
 
 def resolve_preset(values: Mapping[str, Any], source: str) -> dict[str, Any]:
     """The mapping of a recipe with the values of the preset that its `preset` names; without one, as it is.
@@ -36,14 +39,17 @@ def with_preset(values: Mapping[str, Any], preset: Any) -> dict[str, Any]:
 
     Args:
         values: Nested mapping of recipe fields.
-        preset: Has `family`, `config`, `pretrained_encoder`, `image_processor`, `layout`, `label_set`, `scale` ([long
-            side, short side]) and `crop_size` ([height, width]).
+        preset: Has `model_type`, `config`, `pretrained_encoder`, `image_processor`, `layout`, `label_set`, `scale`
+            ([long side, short side] or [short side]) and `crop_size` ([height, width]).
     """
     model, data = _section(values, "model"), _section(values, "data")
     defaults: dict[str, Any] = {
-        "model": {"type": preset.family, "config": preset.config},
+        "model": {"type": preset.model_type, "config": preset.config},
         "image_processor": preset.image_processor,
-        "augmentation": {"size": preset.scale, "crop_size": preset.crop_size},
+        "augmentation": {
+            "size": preset.scale if len(preset.scale) > 1 else [_NO_LIMIT, *preset.scale],
+            "crop_size": preset.crop_size,
+        },
     }
     if "init" not in model:
         defaults["model"]["encoder_weights"] = preset.pretrained_encoder

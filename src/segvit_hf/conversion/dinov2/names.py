@@ -34,6 +34,11 @@ def dinov2_rules(config: Any) -> tuple[Rule, ...]:
     return (*under("backbone.", "encoder.", DINOV2_ADAPTER_VIT_RULES), *adapter)
 
 
+def encoder_prefix(head: Mapping[str, torch.Tensor]) -> str | None:
+    """Where an encoder's names go beside a linear head's; files with an adapter hold their encoder."""
+    return None if any(key.startswith("backbone.interactions.") for key in head) else "backbone."
+
+
 def head_of(config: Any) -> str:
     """Which of `HEADS` a configuration has."""
     return LINEAR if config.model_type == "linear_head" else MASK2FORMER
@@ -47,4 +52,4 @@ def count_classes(state_dict: Mapping[str, torch.Tensor]) -> int | None:
     return None if classifier is None else size_along(classifier, 0)
 
 
-__all__ = ["DINOV2_SPLITS", "HEADS", "count_classes", "dinov2_rules", "head_of"]
+__all__ = ["DINOV2_SPLITS", "HEADS", "count_classes", "dinov2_rules", "encoder_prefix", "head_of"]

@@ -4,7 +4,7 @@ Follows dinov3/models/vision_transformer.py and dinov3/eval/segmentation/models/
 in either naming: the original's file, or a folder of transformers.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import torch
@@ -122,10 +122,17 @@ def dinov3_transforms(config: Any) -> dict[str, Callable[[torch.Tensor], torch.T
     return {f"{BACKBONE_PREFIXES[head_of(config)]}{_MASK_TOKEN}": lambda token: token[None]}
 
 
-def dinov3_absent(config: Any) -> dict[str, torch.Tensor]:
-    """The mask token, which hides patches in pretraining and which files without it were saved without on purpose."""
-    prefix = BACKBONE_PREFIXES[head_of(config)]
-    return {f"{prefix}{_MASK_TOKEN}": torch.zeros(1, config.hidden_size)}
+def dinov3_absent(config: Any, keys: Collection[str]) -> dict[str, torch.Tensor]:
+    """The mask token, which hides patches in pretraining: some files are without it."""
+    if any(key.endswith(_MASK_TOKEN) for key in keys):
+        return {}
+    return {f"{BACKBONE_PREFIXES[head_of(config)]}{_MASK_TOKEN}": torch.zeros(1, config.hidden_size)}
+
+
+def encoder_prefix(head: Mapping[str, torch.Tensor]) -> str | None:
+    """Where an encoder's names go beside a head's."""
+    is_mask2former = any(key.startswith("segmentation_model.1.predictor.") for key in head)
+    return BACKBONE_PREFIXES[MASK2FORMER if is_mask2former else LINEAR]
 
 
 def head_of(config: Any) -> str:
@@ -150,5 +157,6 @@ __all__ = [
     "dinov3_absent",
     "dinov3_rules",
     "dinov3_transforms",
+    "encoder_prefix",
     "head_of",
 ]

@@ -52,6 +52,25 @@ def fetch_released_file(preset: Preset, revision: str | None = None) -> Path:
         ) from error
 
 
+def fetch_encoder(head: Path, preset: Preset | None = None) -> Path:
+    """The original file of the encoder that a head goes with, from a cache or downloaded into it.
+
+    Args:
+        head: The head's file, for messages.
+        preset: The released model, where it is one.
+
+    Raises:
+        ConversionError: There is none that a program can fetch, or it cannot be fetched.
+    """
+    if preset is None or preset.encoder_file is None:
+        example = "" if preset is None or preset.encoder_id is None else f", such as {preset.encoder_id}"
+        raise ConversionError(
+            f"{head}: the file holds a head without its encoder. Name the encoder with --encoder: the original's "
+            f"file, a folder that transformers loads, or a Hub id{example}."
+        )
+    return fetch_checkpoint(f"{preset.base_url}/{preset.encoder_file}")
+
+
 def is_url(source: str) -> bool:
     """Whether a FILE of the command line is an address."""
     return source.startswith(("http://", "https://"))
@@ -99,4 +118,4 @@ def _cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "segvit_hf"
 
 
-__all__ = ["fetch_checkpoint", "fetch_released_file", "is_url"]
+__all__ = ["fetch_checkpoint", "fetch_encoder", "fetch_released_file", "is_url"]
