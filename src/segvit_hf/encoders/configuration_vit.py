@@ -55,6 +55,9 @@ class ViTEncoderConfig(PreTrainedConfig):
         shrink_index (`int`, *optional*):
             Layer whose queries are every second token in both directions, so that all layers from there on work on a
             quarter of the tokens (SegViT's Shrunk encoder).
+        shrink_edge_budget (`int`, defaults to 0):
+            UNVERIFIED, our reading of SegViTv2's Shrunk++, whose mechanism was not published: how many tokens beside
+            these are kept where edges are predicted, the same number for every image.
     """
 
     model_type = "segvit_hf_vit_encoder"
@@ -103,6 +106,7 @@ class ViTEncoderConfig(PreTrainedConfig):
     position_embedding_resize_by: ResizeBy = "grid"
     encoder_out_indices: list[int] | tuple[int, ...] | None = None
     shrink_index: int | None = None
+    shrink_edge_budget: int = 0
 
     if TYPE_CHECKING:
         num_labels: int  # the base class's property, which is never None in a segmentation model
@@ -144,6 +148,11 @@ class ViTEncoderConfig(PreTrainedConfig):
             raise ValueError(
                 "encoder_out_indices must be ascending 0-based layers of the encoder "
                 f"(num_hidden_layers = {self.num_hidden_layers}), found {out_indices}."
+            )
+        if self.shrink_edge_budget and (self.shrink_edge_budget < 0 or self.shrink_index is None):
+            raise ValueError(
+                f"shrink_edge_budget: expected 0, or more with a shrink_index, found {self.shrink_edge_budget} with "
+                f"{self.shrink_index}."
             )
         if self.shrink_index is not None and not 0 <= self.shrink_index < self.num_hidden_layers:
             raise ValueError(
