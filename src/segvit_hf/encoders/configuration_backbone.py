@@ -167,6 +167,7 @@ class BackboneFields(CheckedConfig):
         "position_embedding_resize_by",
         "position_embedding_offset",
         "shrink_index",
+        "shrink_edge_budget",
     )
     # Fields that this package's ViT doesn't have.
     backbone_fields: ClassVar[tuple[str, ...]] = ("backbone_final_norm", "freeze_backbone", "backbone_padding")

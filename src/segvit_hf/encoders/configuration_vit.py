@@ -54,6 +54,9 @@ class ViTEncoderConfig(BackboneFields):
         shrink_index (`int`, *optional*):
             Layer whose queries are every second token in both directions, so that all layers from there on work on a
             quarter of the tokens (SegViT's Shrunk encoder).
+        shrink_edge_budget (`int`, defaults to 0):
+            UNVERIFIED, our reading of SegViTv2's Shrunk++, whose mechanism was not published: how many tokens beside
+            these are kept where edges are predicted, the same number for every image.
 
     The fields of a transformers backbone in the ViT's place are those of [`BackboneFields`].
     """
@@ -104,6 +107,7 @@ class ViTEncoderConfig(BackboneFields):
     position_embedding_offset: float | int = 0.0
     encoder_out_indices: list[int] | tuple[int, ...] | None = None
     shrink_index: int | None = None
+    shrink_edge_budget: int = 0
 
     if TYPE_CHECKING:
         num_labels: int  # the base class's property, which is never None in a segmentation model
@@ -143,6 +147,11 @@ class ViTEncoderConfig(BackboneFields):
                 f"{self.drop_prefix_tokens} and {self.shrink_index}."
             )
         self._check_feature_maps()
+        if self.shrink_edge_budget and (self.shrink_edge_budget < 0 or self.shrink_index is None):
+            raise ValueError(
+                f"shrink_edge_budget: expected 0, or more with a shrink_index, found {self.shrink_edge_budget} with "
+                f"{self.shrink_index}."
+            )
         if self.shrink_index is not None and not 0 <= self.shrink_index < self.num_hidden_layers:
             raise ValueError(
                 f"shrink_index must be a layer of the encoder (num_hidden_layers = {self.num_hidden_layers}), "

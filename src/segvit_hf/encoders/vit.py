@@ -21,6 +21,7 @@ from segvit_hf._compat import (
 )
 from segvit_hf.encoders.beit import BeitAttention, relative_positions
 from segvit_hf.encoders.configuration_vit import ViTEncoderConfig
+from segvit_hf.encoders.edge_tokens import EdgeTokens
 from segvit_hf.layers.attention import Attention, MultiHeadAttention
 from segvit_hf.layers.drop_path import linear_drop_path
 from segvit_hf.layers.mlp import GatedMlp, Mlp
@@ -38,12 +39,14 @@ class ViTEncoderOutput(ModelOutput):
         feature_maps: One (batch, hidden_size, rows, columns) per layer of `config.encoder_out_indices`, shallow first.
         hidden_states: The embeddings and every layer's output, (batch, num_tokens, hidden_size) each.
         attentions: Every layer's probabilities, (batch, num_heads, num_queries, num_tokens) each.
+        edge_logits: Where the shrinking layer sees edges, (batch, rows, columns); with `shrink_edge_budget` only.
     """
 
     last_hidden_state: torch.Tensor | None = None
     feature_maps: tuple[torch.Tensor, ...] | None = None
     hidden_states: tuple[torch.Tensor, ...] | None = None
     attentions: tuple[torch.Tensor, ...] | None = None
+    edge_logits: torch.Tensor | None = None
 
 
 class ViTEmbeddings(nn.Module):
@@ -179,6 +182,8 @@ class ViTEncoder(ViTPreTrainedModel):
         self.layers = nn.ModuleList(build_layer(config, index) for index in range(config.num_hidden_layers))
         if config.use_final_norm:
             self.norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+        if config.shrink_edge_budget:
+            self.edge_tokens = EdgeTokens(config)
         self.post_init()
 
     def get_input_embeddings(self) -> nn.Module:
@@ -204,10 +209,13 @@ class ViTEncoder(ViTPreTrainedModel):
             kwargs["relative_positions"] = relative_positions(self.config.patch_grid, grid, hidden_states.device)
         num_prefix_tokens = hidden_states.shape[1] - grid[0] * grid[1]
         out_indices = self.config.encoder_out_indices or []
-        feature_maps = []
+        feature_maps, edge_logits = [], None
         for index, layer in enumerate(self.layers):
             query_states = None
-            if index == self.config.shrink_index:
+            if index == self.config.shrink_index and self.config.shrink_edge_budget:
+                query_states, edge_logits = self.edge_tokens(hidden_states, grid, num_prefix_tokens)
+                grid = (query_states.shape[1] - num_prefix_tokens, 1)  # no grid any more: a column of tokens
+            elif index == self.config.shrink_index:
                 query_states, grid = every_second_token(hidden_states, grid, num_prefix_tokens)
             hidden_states = layer(hidden_states, query_states, **kwargs)
             if index == len(self.layers) - 1 and self.config.use_final_norm:
@@ -217,7 +225,9 @@ class ViTEncoder(ViTPreTrainedModel):
                 if self.config.normalize_feature_maps and index < len(self.layers) - 1:
                     output = self.norm(output)
                 feature_maps.append(output[:, num_prefix_tokens:].transpose(1, 2).unflatten(2, grid))
-        return ViTEncoderOutput(last_hidden_state=hidden_states, feature_maps=tuple(feature_maps))
+        return ViTEncoderOutput(
+            last_hidden_state=hidden_states, feature_maps=tuple(feature_maps), edge_logits=edge_logits
+        )
 
 
 __all__ = ["ViTEncoder", "ViTEncoderOutput", "ViTPreTrainedModel", "build_layer"]

@@ -14,7 +14,7 @@ from segvit_hf.encoders.backbone import BackboneEncoder
 from segvit_hf.encoders.configuration_backbone import has_backbone
 from segvit_hf.encoders.inputs import check_pixel_values
 from segvit_hf.encoders.pretrained_backbone import load_backbone_weights, read_backbone_config
-from segvit_hf.encoders.vit import ViTEncoder, ViTPreTrainedModel
+from segvit_hf.encoders.vit import ViTEncoder, ViTEncoderOutput, ViTPreTrainedModel
 from segvit_hf.models.losses import check_ignore_index, check_labels, integer_labels
 from segvit_hf.models.sliding_window import sliding_window_logits
 
@@ -127,6 +127,10 @@ class SemanticSegmentationModel(ViTPreTrainedModel):
         """Decoders of which only the losses are used; none by default."""
         return ()
 
+    def encoder_losses(self, _encoded: ViTEncoderOutput, _labels: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Named losses of what the encoder itself predicts; none by default."""
+        return {}
+
     def get_input_embeddings(self) -> nn.Module:
         """The convolution that makes tokens of patches."""
         return self.encoder.get_input_embeddings()
@@ -149,6 +153,7 @@ class SemanticSegmentationModel(ViTPreTrainedModel):
         decoded = self.decoder(feature_maps, size, labels, **kwargs)
         losses = decoded.losses
         if labels is not None:
+            losses = {**losses, **self.encoder_losses(encoded, labels)}
             for decoder in self.auxiliary_decoders():
                 losses = {**losses, **decoder(feature_maps, size, labels).losses}
         return SemanticSegmentationOutput(

@@ -35,6 +35,7 @@ class SegVitConfig(ClassGroupsConfig, ViTEncoderConfig):
         mask_size (`int`, *optional*): Side in pixels at which class and mask scores are combined. Defaults to the
             height of `image_size`.
         class_loss_weight, mask_loss_weight, dice_loss_weight, no_object_weight: Weights of the training loss.
+        edge_loss_weight (`float`, defaults to 1.0): Weight of the loss of `shrink_edge_budget`'s prediction of edges.
         num_supervised_outputs (`int`, *optional*):
             How many of the decoder's outputs get a loss: the last one always, then the others in order. `None` = all.
         first_supervised_class (`int`, defaults to 0):
@@ -81,6 +82,7 @@ class SegVitConfig(ClassGroupsConfig, ViTEncoderConfig):
     mask_loss_weight: float | int = 20.0
     dice_loss_weight: float | int = 1.0
     no_object_weight: float | int = 0.1
+    edge_loss_weight: float | int = 1.0
     num_supervised_outputs: int | None = None
     first_supervised_class: int = 0
 
@@ -103,6 +105,10 @@ class SegVitConfig(ClassGroupsConfig, ViTEncoderConfig):
             raise ValueError(
                 f"num_decoder_stages ({self.num_decoder_stages}) must lie between 1 and the number of feature maps "
                 f"({num_feature_maps}, encoder_out_indices = {self.encoder_out_indices})."
+            )
+        if self.shrink_edge_budget and not self.use_token_pyramid:
+            raise ValueError(
+                "shrink_edge_budget needs use_token_pyramid = True, which reads tokens in any order, found False."
             )
         if not self.use_input_projection and self.decoder_hidden_size != self.hidden_size:
             raise ValueError(

@@ -12,6 +12,8 @@ import torch
 from torch import nn
 
 from segvit_hf._compat import GradientCheckpointingLayer, TransformersKwargs, Unpack, initialization
+from segvit_hf.encoders.edge_tokens import edge_loss
+from segvit_hf.encoders.vit import ViTEncoderOutput
 from segvit_hf.layers.attention import Attention, MultiHeadAttention
 from segvit_hf.layers.mlp import Mlp
 from segvit_hf.layers.resize import Grid, resize_bilinear, resize_padded, tokens_of
@@ -332,6 +334,14 @@ class SegVitForSemanticSegmentation(ClassGroupsModel):
     config: SegVitConfig
     decoder_classes = {"atm": SegVitAtmDecoder, "shrunk": SegVitShrunkDecoder}
     _no_split_modules = ["SegVitDecoderLayer"]
+
+    def encoder_losses(self, encoded: ViTEncoderOutput, labels: torch.Tensor) -> dict[str, torch.Tensor]:
+        """That of the edges, where the encoder keeps tokens at them."""
+        if encoded.edge_logits is None:
+            return {}
+        config = self.config
+        loss = edge_loss(encoded.edge_logits, labels, config.patch_size, config.semantic_loss_ignore_index)
+        return {"loss_edge": config.edge_loss_weight * loss}
 
     def extend_decoder(self) -> None:
         """The group of a new step; the class loss looks at its classes alone."""
