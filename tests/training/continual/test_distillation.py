@@ -9,7 +9,7 @@ from segvit_hf.training.continual.distillation import Distillation
 from segvit_hf.training.continual.plan import DistillationRecipe
 from tests.models.architectures import NUM_LABELS, SMALL_MODELS
 
-LABELS = torch.full((1, 64, 64), NUM_LABELS + 4)
+LABELS = torch.full((1, 64, 64), NUM_LABELS + 3)
 
 
 def grown_twice() -> tuple[SegVitForSemanticSegmentation, Distillation]:
