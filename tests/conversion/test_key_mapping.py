@@ -57,6 +57,19 @@ def test_errors_list_missing_unexpected_and_misshapen_keys_together() -> None:
     assert "wrong shape (1):\n  q.weight: expected [2, 3], found [2, 4]" in message
 
 
+@pytest.mark.parametrize(
+    ("state_dict", "what"),
+    [
+        ({}, "missing"),
+        ({"q.weight": torch.zeros(2, 3), "stranger": torch.zeros(7)}, "unexpected"),
+        ({"q.weight": torch.zeros(3, 2)}, "wrong shape"),
+    ],
+)
+def test_each_of_them_alone_is_an_error(state_dict: dict[str, torch.Tensor], what: str) -> None:
+    with pytest.raises(ConversionError, match=what):
+        match_keys(state_dict, shapes(queries__weight=[2, 3]), RULES, model_name="Model")
+
+
 def test_two_keys_for_one_weight_are_an_error() -> None:
     rules = (rename("a.weight", "queries.weight"), *RULES)
     state_dict = {"a.weight": torch.zeros(1), "q.weight": torch.zeros(1)}

@@ -18,6 +18,7 @@ _TWO_PROCESSES = """
 import multiprocessing
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -38,6 +39,11 @@ stale.add(prediction=np.zeros((50, 50), int), reference=np.ones((50, 50), int))
 assert stale.compute() is None
 
 
+def wait_for(name):
+    while not Path(folder, name).exists():
+        time.sleep(0.01)
+
+
 def part(rank):
     predictions, references = random_maps(seed=8, num_labels=6, num_maps=5)
     return predictions[rank::2], references[rank::2]
@@ -52,11 +58,18 @@ def count(rank):
     np.save(f"{folder}/matrix{rank}.npy", summed.numpy())
     leave_process_group()
 
+    # The other one begins, and removes what is stale, before this one looks for its counts; it writes them later.
     if rank == 0:
-        time.sleep(0.5)  # the other one begins, and removes what is stale, before this one looks for its counts
+        wait_for("begun")
     metric = MeanIoU(num_labels=6, num_process=2, process_id=rank, cache_dir=folder, experiment_id="run")
     predictions, references = part(rank)
     metric.add_batch(predictions=predictions, references=references)
+    if rank == 0:
+        Path(folder, "looking").touch()
+    else:
+        Path(folder, "begun").touch()
+        wait_for("looking")
+        time.sleep(0.5)
     results = metric.compute()
     assert (results is None) == (rank != 0)
     if rank == 0:

@@ -147,7 +147,7 @@ MUTANTS: list[tuple[str, str, str, str, list[str]]] = [
         _CONVERSION + "convert.py",
         "    image_processor.ignore_index = config.semantic_loss_ignore_index\n",
         "",
-        [_T + "families.py"],
+        [_T + "segvit_conversion.py"],
     ),
     (
         "classes are not counted",

@@ -180,7 +180,7 @@ MUTANTS: list[tuple[str, str, str, str, list[str]]] = [
         _LAYERS + "deformable_attention.py",
         "sizes = [(columns, rows) for rows, columns in level_grids]",
         "sizes = [(rows, columns) for rows, columns in level_grids]",
-        ["tests/models/test_rectangles.py"],
+        ["tests/models/vit_adapter/test_deformable_attention.py"],
     ),
     (
         "feature maps transposed",
@@ -261,7 +261,7 @@ MUTANTS: list[tuple[str, str, str, str, list[str]]] = [
         ["tests/models/vit_adapter/test_sizes_vit_adapter.py"],
     ),
     (
-        "the random state of validation goes on",
+        "training looks at the same points",
         _MODELS + "vit_adapter/loss_mask2former.py",
         "with nullcontext() if self.training else same_random_points(labels.device):",
         "with same_random_points(labels.device):",
@@ -280,13 +280,6 @@ MUTANTS: list[tuple[str, str, str, str, list[str]]] = [
         "    class_weights[-1] = config.no_object_weight\n",
         "",
         ["tests/models/segvit/test_reference_segvit.py"],
-    ),
-    (
-        "Trainer divides the loss",
-        _MODELS + "semantic_segmentation.py",
-        "accepts_loss_kwargs = False",
-        "accepts_loss_kwargs = True",
-        ["tests/models/test_trainer.py"],
     ),
     (
         "auxiliary losses forgotten",

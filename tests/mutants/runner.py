@@ -156,6 +156,7 @@ def _become_pytest(tests: Sequence[str], copy: Path) -> None:
         sys.dont_write_bytecode = True  # two bugs of one length within a second would be one to the cache
         os.environ.update(PYTHONDONTWRITEBYTECODE="1", PYTHONPATH=os.pathsep.join([str(copy / "src"), str(copy)]))
         sys.path[:] = [str(copy / "src"), str(copy), *_other_paths()]
+        _redirect_editable_installation(copy)
         for name in [name for name in sys.modules if name.split(".")[0] in ("tests", "segvit_hf")]:
             del sys.modules[name]
         import pytest
@@ -165,6 +166,14 @@ def _become_pytest(tests: Sequence[str], copy: Path) -> None:
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(status)
+
+
+def _redirect_editable_installation(copy: Path) -> None:
+    """Packages that lie beside `src` (presets, recipes) are found by an import hook with paths of its own."""
+    for name, module in sys.modules.items():
+        if name.startswith("__editable___segvit_hf"):
+            for package, path in module.MAPPING.items():
+                module.MAPPING[package] = str(copy / Path(path).relative_to(REPOSITORY))
 
 
 def _other_paths() -> list[str]:

@@ -126,8 +126,7 @@ def match_keys(
         elif name in sources:
             unexpected.append(f"{shown(key)} {list(tensor.shape)} (the same weight as {shown(sources[name])})")
         else:
-            sources[name] = report[key] = name
-            sources[name] = key
+            report[key], sources[name] = name, key
             if tensor.shape != expected[name]:
                 mismatched.append(f"{shown(key)}: expected {list(expected[name])}, found {list(tensor.shape)}")
     missing = [

@@ -60,6 +60,11 @@ def test_reference_points_are_the_centers_of_the_cells() -> None:
     assert points.tolist() == [[[0.25, 0.5], [0.75, 0.5], [0.5, 0.25], [0.5, 0.75]]]
 
 
+def test_level_sizes_are_widths_and_heights() -> None:
+    """Offsets, which count cells along (x, y), are divided by them."""
+    assert sampling_geometry([(1, 1)], [(2, 3), (5, 1)], CPU).level_sizes.tolist() == [[3.0, 2.0], [1.0, 5.0]]
+
+
 def test_heads_start_by_looking_in_even_directions() -> None:
     module = attention(num_heads=4)
     module.reset_parameters()
