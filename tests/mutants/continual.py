@@ -8,6 +8,7 @@ _ADDED = "tests/models/test_added_classes.py"
 _CONVERSION = "tests/conversion/test_segvit_v2_conversion.py"
 _RECIPES = "tests/training/test_segvit_v2_recipes.py"
 _RUN, _STEP_DATA = "tests/training/continual/test_run.py", "tests/training/continual/test_step_data.py"
+_DISTILLATION = "tests/training/continual/test_distillation.py"
 _REPORT = "tests/training/continual/test_report.py"
 
 MUTANTS: list[tuple[str, str, str, str, list[str]]] = [
@@ -80,7 +81,7 @@ MUTANTS: list[tuple[str, str, str, str, list[str]]] = [
         [_RECIPES],
     ),
     (
-        "head norms don't decay",
+        "the head learns no faster",
         "training/recipes/_base_segvit-v2.yaml",
         "lr_multiplier: 10",
         "lr_multiplier: 1",
@@ -105,7 +106,7 @@ MUTANTS: list[tuple[str, str, str, str, list[str]]] = [
         _CONTINUAL + "distillation.py",
         "teacher.groups()[-1]",
         "teacher.groups()[0]",
-        [_RUN],
+        [_DISTILLATION],
     ),
     (
         "labels keep the data's ids",

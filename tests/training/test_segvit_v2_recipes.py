@@ -17,6 +17,7 @@ from segvit_hf.training.recipe import ParameterGroupRule, ScheduleRecipe, load_r
 from tests.reference import ReferenceCase, load_case
 
 RECIPES = Path(__file__).parents[2] / "training" / "recipes"
+VIT_B = RECIPES / "segvit-v2-vit-b-ade20k.yaml"
 DATA_SETS = {
     "vit-b-ade20k": "ade20k",
     "beitv2-l-ade20k": "ade20k",
@@ -40,7 +41,7 @@ def recorded(case: ReferenceCase) -> dict[str, tuple[float, float]]:
 
 
 def test_the_groups_of_all_classes_at_once_are_the_originals() -> None:
-    case, optimizer = load_case("segvit", "optimizer-atmv2-base"), load_recipe("segvit-v2-vit-b-ade20k").optimizer
+    case, optimizer = load_case("segvit", "optimizer-atmv2-base"), load_recipe(VIT_B).optimizer
     assert multipliers(case, optimizer.parameter_groups) == recorded(case)
     original = case.meta["optimizer"]
     assert (optimizer.learning_rate, optimizer.weight_decay, list(optimizer.betas), optimizer.max_gradient_norm) == (
@@ -53,7 +54,9 @@ def test_the_groups_of_all_classes_at_once_are_the_originals() -> None:
 
 def test_the_groups_of_a_continual_step_are_version_1s() -> None:
     case = load_case("segvit", "optimizer-atmv2-continual")
-    assert multipliers(case, load_recipe("segvit-vit-b-ade20k").optimizer.parameter_groups) == recorded(case)
+    assert multipliers(case, load_recipe(RECIPES / "segvit-vit-b-ade20k.yaml").optimizer.parameter_groups) == recorded(
+        case
+    )
 
 
 @pytest.mark.parametrize("name", ["optimizer-atmv2-base", "optimizer-atmv2-continual"])
@@ -70,7 +73,7 @@ def test_the_learning_rate_of_every_step_is_the_originals(name: str) -> None:
     for step, expected in schedule["learning_rate_at_iteration_for_lr_mult_1"].items():
         assert poly_learning_rate(int(step), 2e-5, ours) == pytest.approx(expected, rel=1e-9, abs=1e-20), step
     if name == "optimizer-atmv2-base":
-        assert load_recipe("segvit-v2-vit-b-ade20k").schedule == ours
+        assert load_recipe(VIT_B).schedule == ours
 
 
 @pytest.mark.parametrize("name", DATA_SETS)
@@ -88,7 +91,7 @@ def test_a_recipe_makes_a_model(name: str) -> None:
 
 
 def test_the_model_of_the_published_configuration_has_its_names_and_shapes() -> None:
-    config = build_config(load_recipe("segvit-v2-vit-b-ade20k"), get_label_set("ade20k"))
+    config = build_config(load_recipe(VIT_B), get_label_set("ade20k"))
     shapes = expected_shapes(config)
     # Counted by the code that is published: 16.917 M parameters in the head, 103.35 M in all.
     head = sum(shape.numel() for name, shape in shapes.items() if name.startswith("decoder."))

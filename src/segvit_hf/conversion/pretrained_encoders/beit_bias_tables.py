@@ -105,7 +105,7 @@ def fit_bias_tables(
             fitted[f"blocks.{layer}.attn.relative_position_bias_table"] = weights[SHARED_TABLE]
     notes = {}
     for name, table in fitted.items():
-        if re.fullmatch(r"blocks\.\d+\.attn\.relative_position_bias_table", name):
+        if re.fullmatch(r"(blocks|layers)\.\d+\.attn\.relative_position_bias_table", name):
             fitted[name] = resize_bias_table(table, grid)
             if len(fitted[name]) != len(table):
                 notes[name] = f"resized from {len(table)} to {len(fitted[name])} distances"

@@ -18,7 +18,7 @@ from segvit_hf.conversion.key_mapping import Rule, drop, match_keys
 from segvit_hf.conversion.pretrained_encoders.beit_bias_tables import fit_bias_tables
 from segvit_hf.conversion.reading.safe_loading import load_checkpoint_file
 from segvit_hf.conversion.values import check_types, read_values
-from segvit_hf.conversion.vit_names import BEIT_RULES, MMSEG_VIT_RULES, SCALED_VIT_RULES
+from segvit_hf.conversion.vit_names import BEIT_RULES, MMSEG_BEIT_RULES, MMSEG_VIT_RULES, SCALED_VIT_RULES
 from segvit_hf.encoders.configuration_vit import ViTEncoderConfig
 from segvit_hf.encoders.vit import ViTEncoder
 from segvit_hf.layers.position_embeddings import resize_position_embeddings
@@ -126,13 +126,13 @@ def _dropped_rules(config: ViTEncoderConfig) -> list[Rule]:
 def _is_part_of_vit(name: str, weights: Mapping[str, torch.Tensor]) -> bool:
     """Whether one of our encoder's parameters is to be found in the source."""
     if name.startswith("layers.") and ".layer_scale" in name:
-        return any(re.fullmatch(r"blocks\.\d+\.gamma_?[12]", key) for key in weights)
+        return any(re.fullmatch(r"(blocks|layers)\.\d+\.gamma_?[12]", key) for key in weights)
     return name.startswith(("embeddings.", "layers.", "norm."))
 
 
 def _rules(weights: Mapping[str, torch.Tensor]) -> tuple[Rule, ...]:
     if any(re.match(r"layers\.\d+\.", key) for key in weights):
-        return MMSEG_VIT_RULES
+        return MMSEG_BEIT_RULES if _is_beit(weights) else MMSEG_VIT_RULES
     return BEIT_RULES if _is_beit(weights) else SCALED_VIT_RULES
 
 

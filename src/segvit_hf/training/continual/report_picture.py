@@ -35,9 +35,14 @@ def draw_lines(lines: Mapping[str, Sequence[float | None]]) -> Image.Image:
         ]
         draw.line(points, fill=color, width=2)
         for x, y in points:
-            draw.ellipse((x - _DOT, y - _DOT, x + _DOT, y + _DOT), fill=color)
-        draw.text((_LEFT + 8 + index * 190, _TOP / 2), f"\u25cf {name}", fill=color, font=font, anchor="lm")
+            _dot(draw, x, y, color)
+        _dot(draw, _LEFT + 8 + index * 190, _TOP / 2, color)
+        draw.text((_LEFT + 20 + index * 190, _TOP / 2), name, fill=color, font=font, anchor="lm")
     return picture
+
+
+def _dot(draw: ImageDraw.ImageDraw, x: float, y: float, color: tuple[int, int, int]) -> None:
+    draw.ellipse((x - _DOT, y - _DOT, x + _DOT, y + _DOT), fill=color)
 
 
 def _horizontal(step: int, num_steps: int) -> float:
