@@ -5,7 +5,7 @@ import torch
 from huggingface_hub.errors import StrictDataclassError
 
 from segvit_hf.models.sliding_window import sliding_windows, window_starts
-from tests.models.architectures import SmallModel
+from tests.models.architectures import SMALL_MODELS, SmallModel
 
 WINDOW = {"crop_size": [64, 64], "stride": [42, 42]}
 
@@ -38,6 +38,34 @@ def test_logits_are_the_mean_over_windows(any_model: SmallModel) -> None:
             expected[:, :, rows, columns] += model(pixel_values[:, :, rows, columns]).logits
             counts[rows, columns] += 1
     torch.testing.assert_close(logits, expected / counts, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(("size", "offsets"), [((48, 60), (0, 12)), ((60, 16), (0, 16, 32, 44))])
+def test_small_inputs_are_run_in_squares_where_the_original_does(
+    size: tuple[int, int], offsets: tuple[int, ...]
+) -> None:
+    """DINOv3: both sides below the window's. A stride beyond the square would leave pixels out."""
+    small_model = SMALL_MODELS["linear-head-cut"]
+    model, whole = (small_model.build(sliding_window=WINDOW, square_small_inputs=square) for square in (True, False))
+    pixel_values = torch.randn(2, 3, *size)
+    side, axis = min(size), 2 if size[0] > size[1] else 3
+    with torch.no_grad():
+        logits = model(pixel_values).logits
+        expected, counts = torch.zeros_like(logits), torch.zeros_like(logits)
+        for offset in offsets:
+            expected.narrow(axis, offset, side).add_(whole(pixel_values.narrow(axis, offset, side)).logits)
+            counts.narrow(axis, offset, side).add_(1)
+        torch.testing.assert_close(logits, expected / counts, rtol=1e-4, atol=1e-5)
+        assert not torch.allclose(logits, whole(pixel_values).logits)
+
+
+@pytest.mark.parametrize("size", [(48, 48), (64, 60), (40, 130)])
+def test_other_inputs_are_run_as_without_squares(size: tuple[int, int]) -> None:
+    small_model = SMALL_MODELS["linear-head-cut"]
+    model, whole = (small_model.build(sliding_window=WINDOW, square_small_inputs=square) for square in (True, False))
+    pixel_values = torch.randn(1, 3, *size)
+    with torch.no_grad():
+        assert torch.equal(model(pixel_values).logits, whole(pixel_values).logits)
 
 
 def test_none_runs_the_whole_input(any_model: SmallModel) -> None:

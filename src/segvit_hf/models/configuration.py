@@ -21,6 +21,9 @@ class SemanticSegmentationConfig(PreTrainedConfig):
             `{"crop_size": (height, width), "stride": (height, width)}` in pixels: in eval mode larger inputs are run
             in such windows and the scores averaged. `None` runs any input whole. Numbers stand for squares, and a
             pair for crop size and stride. Checked and brought into one form whenever the field is set.
+        square_small_inputs (`bool`, defaults to `False`):
+            Whether inputs that are smaller than the window in both directions are run in square windows of their
+            short side (DINOv3), and not whole.
     """
 
     # A dictionary, which Trainer's evaluation cannot gather.
@@ -28,6 +31,7 @@ class SemanticSegmentationConfig(PreTrainedConfig):
 
     semantic_loss_ignore_index: int = 255
     sliding_window: dict[str, Any] | list[Any] | tuple[Any, ...] | None = None
+    square_small_inputs: bool = False
 
     if TYPE_CHECKING:
         num_labels: int  # the base class's property, which is never None in a segmentation model

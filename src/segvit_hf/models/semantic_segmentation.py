@@ -16,7 +16,7 @@ from segvit_hf.encoders.inputs import check_pixel_values
 from segvit_hf.encoders.pretrained_backbone import load_backbone_weights, read_backbone_config
 from segvit_hf.encoders.vit import ViTEncoder, ViTEncoderOutput, ViTPreTrainedModel
 from segvit_hf.models.losses import check_ignore_index, check_labels, integer_labels
-from segvit_hf.models.sliding_window import sliding_window_logits
+from segvit_hf.models.sliding_window import sliding_window_logits, square_window
 
 Model = TypeVar("Model", bound="SemanticSegmentationModel")
 
@@ -224,8 +224,13 @@ class SemanticSegmentationModel(ViTPreTrainedModel):
         sliding_window = self.config.sliding_window
         if sliding_window is None:
             return None
-        sides = zip(pixel_values.shape[-2:], sliding_window["crop_size"], strict=True)
-        return sliding_window if any(side > crop for side, crop in sides) else None
+        height, width = pixel_values.shape[-2:]
+        crop_height, crop_width = sliding_window["crop_size"]
+        if height > crop_height or width > crop_width:
+            return sliding_window
+        if self.config.square_small_inputs and height != width and height < crop_height and width < crop_width:
+            return square_window(min(height, width), sliding_window)
+        return None
 
     def slide_inference(
         self, pixel_values: torch.Tensor, sliding_window: dict[str, Any], **kwargs: Unpack[TransformersKwargs]

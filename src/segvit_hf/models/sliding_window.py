@@ -39,6 +39,12 @@ def validated_sliding_window(sliding_window: Any) -> dict[str, Any] | None:
     return {"crop_size": list(crop_size), "stride": list(stride)}
 
 
+def square_window(side: int, sliding_window: Mapping[str, Any]) -> dict[str, Any]:
+    """Square windows of a side in pixels, in the place of larger ones: no further apart than they are wide."""
+    stride_height, stride_width = sliding_window["stride"]
+    return {"crop_size": [side, side], "stride": [min(stride_height, side), min(stride_width, side)]}
+
+
 def window_starts(side: int, crop: int, stride: int) -> list[int]:
     """Where windows start along one side: every `stride` pixels, the last one shifted back to end at the border."""
     num_windows = max(side - crop + stride - 1, 0) // stride + 1
@@ -90,4 +96,4 @@ def sliding_window_logits(
     return logits.div_(counts.to(logits.dtype))
 
 
-__all__ = ["sliding_window_logits", "sliding_windows", "validated_sliding_window", "window_starts"]
+__all__ = ["sliding_window_logits", "square_window", "sliding_windows", "validated_sliding_window", "window_starts"]

@@ -58,7 +58,8 @@ def read_config(original: Mapping[str, Any]) -> dict[str, Any]:
         fields.update(_mask2former_fields(model.section("decode_head"), num_labels))
     window = sliding_window(model) or _window_of_protocol(original)
     model.finish()
-    return {**fields, "sliding_window": window, **label_fields(original, num_labels)}
+    windows = {"sliding_window": window, "square_small_inputs": window is not None}
+    return {**fields, **windows, **label_fields(original, num_labels)}
 
 
 def _model_fields(original: Mapping[str, Any]) -> OriginalFields:

@@ -13,12 +13,21 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
+from segvit_hf.conversion.dinov2.transformers_names import with_original_names
 from segvit_hf.conversion.errors import ConversionError
-from segvit_hf.conversion.key_mapping import Rule, drop, match_keys
+from segvit_hf.conversion.key_mapping import Rule, drop, match_keys, report_of_whole, split_weights
 from segvit_hf.conversion.pretrained_encoders.beit_bias_tables import fit_bias_tables
+from segvit_hf.conversion.reading.encoder_weights import read_encoder_weights
 from segvit_hf.conversion.reading.safe_loading import load_checkpoint_file
 from segvit_hf.conversion.values import check_types, read_values
-from segvit_hf.conversion.vit_names import BEIT_RULES, MMSEG_BEIT_RULES, MMSEG_VIT_RULES, SCALED_VIT_RULES
+from segvit_hf.conversion.vit_names import (
+    BEIT_RULES,
+    DINOV2_VIT_RULES,
+    DINOV2_VIT_SPLITS,
+    MMSEG_BEIT_RULES,
+    MMSEG_VIT_RULES,
+    SCALED_VIT_RULES,
+)
 from segvit_hf.encoders.configuration_vit import ViTEncoderConfig
 from segvit_hf.encoders.vit import ViTEncoder
 from segvit_hf.layers.position_embeddings import resize_position_embeddings
@@ -48,8 +57,9 @@ def load_pretrained_encoder(
     Args:
         model: A model with a `ViTEncoder` as `.encoder`, or a `ViTEncoder`.
         source: A timm model name such as `"vit_base_patch16_384"` (fetched by timm), or a local `.pth`,
-            `.safetensors` or `.npz` file with timm's names; BEiT's and mmsegmentation's names and the `.npz` files of
-            Google's JAX ViTs are read too. Or the weights themselves, by those names.
+            `.safetensors` or `.npz` file with timm's names; BEiT's, DINOv2's and mmsegmentation's names, folders of
+            transformers' Dinov2 and the `.npz` files of Google's JAX ViTs are read too. Or the weights themselves, by
+            those names.
         align_corners: How position embeddings are resized: SETR's `align_corners` of the backbone. No released
             configuration of any architecture sets it.
 
@@ -65,7 +75,7 @@ def load_pretrained_encoder(
     if not isinstance(encoder, ViTEncoder):
         raise ConversionError(f"{type(model).__name__}: expected a model with a plain ViT as its encoder.")
     config = encoder.config
-    weights = _without_prefix(_read(source, config))
+    weights = with_original_names(_without_prefix(_read(source, config)))
     described = "the given weights" if isinstance(source, Mapping) else str(source)
     check_types(weights, {key: key for key, weight in weights.items() if _is_resized(key) and not weight.is_meta})
     notes: dict[str, str] = {}
@@ -87,14 +97,16 @@ def load_pretrained_encoder(
         rules = [drop(at_random, f"the model has {config.num_channels} channels: it starts at random"), *rules]
         del parameters["embeddings.patch_embeddings.weight"]
     expected = {name: tensor.shape for name, tensor in parameters.items() if _is_part_of_vit(name, weights)}
-    match = match_keys(weights, expected, rules, model_name=f"ViT encoder ({described})")
+    parts = split_weights(weights, DINOV2_VIT_SPLITS)
+    match = match_keys(parts, expected, rules, model_name=f"ViT encoder ({described})")
     # A model on the meta device only shows whether names and shapes fit.
     sources = {name: key for name, key in match.sources.items() if not parameters[name].is_meta}
     with torch.no_grad():
-        for name, value in read_values(weights, sources).items():
+        for name, value in read_values(parts, sources).items():
             parameters[name].copy_(value)
     prefix = "" if encoder is model else "encoder."
-    return {key: _line(prefix, value, notes.get(key, "")) for key, value in match.report.items()}
+    lines = {key: _line(prefix, value, notes.get(key, "")) for key, value in match.report.items()}
+    return report_of_whole(lines, weights)
 
 
 def _is_resized(key: str) -> bool:
@@ -126,13 +138,15 @@ def _dropped_rules(config: ViTEncoderConfig) -> list[Rule]:
 def _is_part_of_vit(name: str, weights: Mapping[str, torch.Tensor]) -> bool:
     """Whether one of our encoder's parameters is to be found in the source."""
     if name.startswith("layers.") and ".layer_scale" in name:
-        return any(re.fullmatch(r"(blocks|layers)\.\d+\.gamma_?[12]", key) for key in weights)
+        return any(re.fullmatch(r"(blocks|layers)\.\d+\.(gamma_?[12]|ls[12]\.gamma)", key) for key in weights)
     return name.startswith(("embeddings.", "layers.", "norm."))
 
 
 def _rules(weights: Mapping[str, torch.Tensor]) -> tuple[Rule, ...]:
     if any(re.match(r"layers\.\d+\.", key) for key in weights):
         return MMSEG_BEIT_RULES if _is_beit(weights) else MMSEG_VIT_RULES
+    if any(key.endswith(".ls1.gamma") for key in weights):
+        return DINOV2_VIT_RULES
     return BEIT_RULES if _is_beit(weights) else SCALED_VIT_RULES
 
 
@@ -144,6 +158,8 @@ def _read(source: str | Path | Mapping[str, torch.Tensor], config: ViTEncoderCon
     if isinstance(source, Mapping):
         return dict(source)
     path = Path(source)
+    if path.is_dir():
+        return read_encoder_weights(str(path)).state_dict
     if path.is_file():
         if path.suffix == ".safetensors":
             return _read_safetensors(path)
