@@ -52,6 +52,11 @@ def test_metadata_and_published_numbers(name: str) -> None:
         assert metadata["license_link"].startswith("https://")
         assert metadata["base_model"] == preset.repository
         assert "non-commercial" in text
+    elif preset.family == "dinov3":
+        assert (metadata["license"], metadata["license_name"]) == ("other", "dinov3-license")
+        assert metadata["base_model"] == "facebook/dinov3-vit7b16-pretrain-lvd1689m"
+        assert "--encoder facebook/dinov3-vit7b16-pretrain-lvd1689m" in text
+        assert f"from [its page]({preset.download_page})" in text
     else:
         assert metadata["license"] == preset.publication.license_name
         assert preset.url is None or (preset.base_url or preset.url) in text

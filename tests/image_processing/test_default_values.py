@@ -23,11 +23,14 @@ SHARED = {
     "size_divisor": None,
     "minimum_padded_size": None,
     "minimum_input_short_edge": None,
+    "small_scale_divisor": None,
+    "resize_method": "opencv",
 }
 DEFAULTS: dict[str, dict[str, Any]] = {
     "SegVit": {**SHARED, **HALF, **KEEP_RATIO},
     "Segmenter": {**SHARED, **HALF, "do_resize": False},
     "Setr": {**SHARED, **IMAGENET, **KEEP_RATIO},
+    "LinearHead": {**SHARED, **IMAGENET, "do_resize": True, "size": {"shortest_edge": 512}},
     "VitAdapter": {**SHARED, **IMAGENET, **KEEP_RATIO, "size_divisor": 32},
 }
 
