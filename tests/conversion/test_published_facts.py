@@ -42,6 +42,7 @@ LICENSES = {
     ("segvit", "original"): ("bsd-2-clause-non-commercial", "2-clause BSD license for academic, non-commercial use"),
     ("segmenter", "original"): ("mit", "code and weights under the MIT license"),
     ("setr", "original"): ("mit", "repository under the MIT license"),
+    ("hlg", "original"): ("mit", "repository under the MIT license"),
     ("vit_adapter", "original"): ("apache-2.0", "code and weights under the Apache 2.0 license"),
     ("segmenter", "mmseg"): ("apache-2.0", "OpenMMLab publishes code and weights under the Apache 2.0 license"),
     ("setr", "mmseg"): ("apache-2.0", "OpenMMLab publishes code and weights under the Apache 2.0 license"),
