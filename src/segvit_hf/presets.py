@@ -24,6 +24,7 @@ from transformers import PreTrainedConfig, PreTrainedModel
 from segvit_hf._compat import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from segvit_hf.architectures import ARCHITECTURES, get_architecture
 from segvit_hf.data.label_sets import LabelSet, get_label_set
+from segvit_hf.models.hlg.image_processing_hlg import classification_image_processor
 
 _DATA_SETS = "data_sets.yaml"
 # Whose models are of several architectures.
@@ -31,6 +32,12 @@ _PROJECTS = ("dinov2", "dinov3")
 _NORMALIZATIONS = {
     "imagenet": {"image_mean": IMAGENET_DEFAULT_MEAN, "image_std": IMAGENET_DEFAULT_STD},
     "half": {"image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5]},
+}
+# By task, which of an architecture's classes a model is of.
+_TASKS = {
+    "segmentation": "semantic_segmentation",
+    "classification": "image_classification",
+    "detection": "object_detection",
 }
 
 
@@ -68,15 +75,17 @@ class Publication:
     license_text: str
     citation_key: str
     trained_by: str = "the authors of"
+    entry_type: str = "inproceedings"
 
     @property
     def citation(self) -> str:
         """A BibTeX entry."""
+        container = "journal" if self.entry_type == "article" else "booktitle"
         return (
-            f"@inproceedings{{{self.citation_key},\n"
+            f"@{self.entry_type}{{{self.citation_key},\n"
             f"  title = {{{self.title}}},\n"
             f"  author = {{{self.authors}}},\n"
-            f"  booktitle = {{{self.venue}}},\n"
+            f"  {container} = {{{self.venue}}},\n"
             f"  year = {{{self.year}}},\n"
             f"  url = {{{self.paper}}}\n"
             "}"
@@ -92,16 +101,19 @@ class Preset:
         family: Of its conversion: its model type, or the project that released it.
         title: The architecture in words.
         data_set: What it was trained on.
-        crop: Side of its training crops and of the windows of its evaluation, in pixels.
-        stride: Distance of those windows, in pixels.
+        crop: Side of its training crops and of the windows of its evaluation, in pixels; a detector's short side.
         scale: [long side, short side] that photos are resized within, in pixels; [short side] where the long one is
             not limited.
-        mean_iou: Published mIoU in percent, single scale and multi-scale with flip; `None` where nothing was
-            published. Not measured here.
         publication: Paper, license, citation.
         repository: Where the weights come from: a Hub repository where neither `base_url` nor `google_drive` is set.
         file: Name of the file, below `repository` or `base_url`; for a model whose weights were never released it is
             made from the name of the configuration.
+        task: "segmentation", "classification" or "detection".
+        stride: Distance of the windows, in pixels; of segmentation models.
+        mean_iou: Published mIoU in percent, single scale and multi-scale with flip; `None` where nothing was
+            published. Not measured here.
+        top_1: Likewise, a classifier's accuracy.
+        box_ap: Likewise, a detector's average precision.
         config: Fields of the family's configuration that differ from its defaults, labels aside.
         image_processor: Fields of the family's image processor that differ from its defaults.
         pretrained_encoder: timm's name of the ImageNet weights that training starts from.
@@ -123,12 +135,15 @@ class Preset:
     title: str
     data_set: DataSet
     crop: int
-    stride: int
     scale: list[int]
-    mean_iou: list[float | None]
     publication: Publication
     repository: str
     file: str
+    task: str = "segmentation"
+    stride: int | None = None
+    mean_iou: list[float | None] = field(default_factory=lambda: [None, None])
+    top_1: float | None = None
+    box_ap: float | None = None
     config: dict[str, Any] = field(default_factory=dict)
     image_processor: dict[str, Any] = field(default_factory=dict)
     pretrained_encoder: str | None = None
@@ -165,6 +180,18 @@ class Preset:
         return [self.crop, self.crop]
 
     @property
+    def model_class(self) -> type[PreTrainedModel]:
+        """The class of its model."""
+        model_class = getattr(get_architecture(self.model_type), _TASKS[self.task])
+        assert model_class is not None  # presets name tasks that their architecture has
+        return model_class
+
+    @property
+    def published(self) -> list[float | None]:
+        """The authors' numbers, in percent: mIoU at one scale and at several, top-1 accuracy, or box AP."""
+        return {"classification": [self.top_1], "detection": [self.box_ap]}.get(self.task, self.mean_iou)
+
+    @property
     def is_on_the_hub(self) -> bool:
         """Whether `repository` is one of the Hub that has the file."""
         return self.released and self.base_url is None and self.page is None
@@ -195,7 +222,9 @@ class Preset:
         labels: dict[str, Any] = {"num_labels": num_labels}
         if num_labels is None:
             own = self.label_set
-            labels = {"id2label": own.id2label, "label2id": own.label2id, "palette": [list(c) for c in own.palette]}
+            labels = {"id2label": own.id2label, "label2id": own.label2id}
+            if own.palette:
+                labels["palette"] = [list(color) for color in own.palette]
         return get_architecture(self.model_type).config(**{**self.config, **changes}, **labels)
 
     def build_image_processor(self, do_reduce_labels: bool | None = None) -> Any:
@@ -203,7 +232,12 @@ class Preset:
 
         Args:
             do_reduce_labels: As its field of that name; by default what the files of the preset's data set need.
+
+        Returns:
+            One of this package's, or for classification transformers' `BitImageProcessor`.
         """
+        if self.task == "classification":
+            return classification_image_processor(self.crop)
         if do_reduce_labels is None:
             do_reduce_labels = self.label_set.reduce_zero_label
         return get_architecture(self.model_type).image_processor(
@@ -251,7 +285,7 @@ def create_model(
     """
     preset = get_preset(name)
     source = preset.pretrained_encoder if pretrained_encoder is True else pretrained_encoder
-    model = get_architecture(preset.model_type).semantic_segmentation(preset.build_config(num_labels))
+    model = preset.model_class(preset.build_config(num_labels))
     if source:
         # Imported where it is needed: it brings timm.
         from segvit_hf.conversion.pretrained_encoders import load_pretrained_encoder
@@ -294,12 +328,18 @@ def _build(name: str, content: Mapping[str, Any], data_sets: Mapping[str, DataSe
 
 
 def _derived(fields: dict[str, Any]) -> dict[str, Any]:
-    """What a preset need not say, because it follows from its crop, its scale and its normalization."""
-    crop, stride, scale = fields["crop"], fields["stride"], fields["scale"]
+    """What a preset need not say, because it follows from its task, its crop, its scale and its normalization."""
+    crop, stride, scale = fields["crop"], fields.get("stride"), fields["scale"]
+    model_type, task = fields.get("model_type", fields["family"]), fields.get("task", "segmentation")
+    config: dict[str, Any] = {"image_size": [crop, crop]}
+    if task == "segmentation":
+        config["sliding_window"] = {"crop_size": [crop] * 2, "stride": [stride] * 2}
+    else:
+        config["architectures"] = [getattr(get_architecture(model_type), _TASKS[task]).__name__]
     limit = {"longest_edge": max(scale)} if len(scale) > 1 else {}
     return {
-        "model_type": fields["family"],
-        "config": {"image_size": [crop, crop], "sliding_window": {"crop_size": [crop] * 2, "stride": [stride] * 2}},
+        "model_type": model_type,
+        "config": config,
         "image_processor": {
             "size": {"shortest_edge": min(scale), **limit},
             **_NORMALIZATIONS[fields.pop("normalization")],

@@ -1,9 +1,10 @@
 """The thin file with which a saved model loads through `trust_remote_code=True`."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
-from segvit_hf.architectures import ARCHITECTURES
+from segvit_hf.architectures import ARCHITECTURES, Architecture
 from segvit_hf.files import write_text
 
 REMOTE_MODULE = "segvit_hf_auto"
@@ -33,12 +34,9 @@ def add_remote_code(folder: str | Path) -> None:
     if model_type not in architectures:
         raise ValueError(f"{config_file}: expected a model_type among {sorted(architectures)}, found {model_type!r}.")
     architecture = architectures[model_type]
-    classes = {
-        "AutoConfig": architecture.config,
-        "AutoModelForSemanticSegmentation": architecture.semantic_segmentation,
-        "AutoImageProcessor": architecture.image_processor,
-    }
-    names = [class_.__name__ for class_ in (*classes.values(), architecture.image_processor_pil)]
+    classes = _auto_classes(architecture, content.get("architectures") or [])
+    others = [architecture.image_processor_pil] if "AutoImageProcessor" in classes else []
+    names = [class_.__name__ for class_ in (*classes.values(), *others)]
     imports = "".join(f"    {name},\n" for name in names)
     write_text(
         folder / f"{REMOTE_MODULE}.py",
@@ -47,6 +45,18 @@ def add_remote_code(folder: str | Path) -> None:
     )
     auto_map = {auto: f"{REMOTE_MODULE}.{class_.__name__}" for auto, class_ in classes.items()}
     write_text(config_file, json.dumps({**content, "auto_map": auto_map}, indent=2, sort_keys=True) + "\n")
+
+
+def _auto_classes(architecture: Architecture, names: Sequence[str]) -> dict[str, type]:
+    """By Auto class, what a model's folder needs: a classifier has an image processor of transformers' own."""
+    classes: dict[str, type] = {"AutoConfig": architecture.config}
+    if architecture.image_classification is not None and architecture.image_classification.__name__ in names:
+        return {**classes, "AutoModelForImageClassification": architecture.image_classification}
+    if architecture.object_detection is not None and architecture.object_detection.__name__ in names:
+        classes["AutoModelForObjectDetection"] = architecture.object_detection
+    else:
+        classes["AutoModelForSemanticSegmentation"] = architecture.semantic_segmentation
+    return {**classes, "AutoImageProcessor": architecture.image_processor}
 
 
 __all__ = ["REMOTE_MODULE", "add_remote_code"]

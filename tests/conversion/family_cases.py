@@ -10,6 +10,7 @@ from segvit_hf.conversion.reading.recognition import Naming
 from tests.conversion.mmseg_segmenter import mmseg_original, mmseg_state_dict
 from tests.conversion.mmseg_setr import mmseg_model, mmseg_weights
 from tests.models.dino_models import DINO_FAMILIES
+from tests.models.hlg.reference_models import original_of as hlg_original
 from tests.reference import ReferenceCase, case_names, load_case
 
 
@@ -35,7 +36,7 @@ class FamilyCase:
             return {"model": mmseg_model(self.name)} if self.family == "setr" else mmseg_original(self.recorded)
         if self.family == "segmenter":
             return self.recorded.meta["variant"]
-        return {"model": self.recorded.arch}
+        return hlg_original(self.recorded) if self.family == "hlg" else {"model": self.recorded.arch}
 
     def state_dict(self) -> dict[str, torch.Tensor]:
         """Weights by original name; the dictionary may be changed, the tensors may not."""
@@ -49,6 +50,8 @@ class FamilyCase:
         if self.family == "segvit":
             return {key for key in keys if key.endswith(("criterion.empty_weight", "relative_position_index"))}
         meta = self.recorded.meta
+        if self.family == "hlg":
+            return set()
         if self.family == "setr":
             return set(meta["unused_params"])
         if self.family in DINO_FAMILIES:
@@ -68,7 +71,7 @@ def _state_dict(case: FamilyCase) -> dict[str, torch.Tensor]:
 
 ORIGINAL_CASES = [
     FamilyCase(family, "mmseg" if name.endswith("-mmseg") else "original", name)
-    for family in ("segmenter", "segvit", "setr", "vit_adapter", *DINO_FAMILIES)
+    for family in ("hlg", "segmenter", "segvit", "setr", "vit_adapter", *DINO_FAMILIES)
     for name in case_names(family, "tiny-*")
 ]
 MMSEG_SEGMENTERS = [
@@ -79,6 +82,9 @@ MMSEG_SETRS = [FamilyCase("setr", "mmseg", decoder) for decoder in ("naive", "pu
 CASES = [*ORIGINAL_CASES, *MMSEG_SEGMENTERS, *MMSEG_SETRS]
 # One of each architecture, naming and kind of head.
 REPRESENTATIVES = [
+    FamilyCase("hlg", "original", "tiny-seg-rect"),
+    FamilyCase("hlg", "original", "tiny-cls"),
+    FamilyCase("hlg", "original", "tiny-det"),
     FamilyCase("segmenter", "original", "tiny-mask"),
     FamilyCase("segmenter", "original", "tiny-linear"),
     FamilyCase("segmenter", "mmseg", "tiny-mask"),
@@ -99,6 +105,6 @@ REPRESENTATIVES = [
 ]
 MANIFESTS = [
     FamilyCase(family, "mmseg" if name.endswith("-mmseg") else "original", name)
-    for family in ("segmenter", "segvit", "setr", "vit_adapter", *DINO_FAMILIES)
+    for family in ("hlg", "segmenter", "segvit", "setr", "vit_adapter", *DINO_FAMILIES)
     for name in case_names(family, "full-*")
 ]

@@ -22,6 +22,8 @@ ORIGINAL_PRESETS = [
 ]
 # What Segmenter's repository would give for its Cityscapes file, which has one decoder layer instead.
 COUNTER_EXAMPLE = "full-seg-l-mask-16-cityscapes-2layers"
+# Names and shapes of HLG-Large's file if it has the 84M parameters that its authors name.
+DEEPER_CLASSIFIER = "full-cls-large-224-depth18"
 # BEiTv2's files have the names and shapes of BEiT's, which the manifests were made of.
 _SAME_SHAPES = {
     "mask2former_beitv2_adapter_large_896_80k_ade20k": "mask2former_beit_adapter_large_896_80k_ade20k",
@@ -31,7 +33,7 @@ _SAME_SHAPES = {
 
 def manifests(family: str) -> list[str]:
     """Names of a family's manifests."""
-    return [name for name in case_names(family, "full-*") if name != COUNTER_EXAMPLE]
+    return [name for name in case_names(family, "full-*") if name not in (COUNTER_EXAMPLE, DEEPER_CLASSIFIER)]
 
 
 def manifest_of(preset: Preset) -> ReferenceCase:
@@ -48,7 +50,11 @@ def manifest_of(preset: Preset) -> ReferenceCase:
 def original_of(preset: Preset) -> dict[str, Any]:
     """The original's configuration of a preset, as its project resolves it, with our label set."""
     labels = preset.label_set
-    known = {"classes": labels.classes, "palette": labels.palette, "reduce_zero_label": labels.reduce_zero_label}
+    known: dict[str, Any] = {
+        "classes": labels.classes,
+        "palette": labels.palette or None,
+        "reduce_zero_label": labels.reduce_zero_label,
+    }
     if preset.naming == "mmseg":
         return {**ORIGINALS_OF_MMSEG[preset.name], **known}
     if preset.name == WITHOUT_MANIFEST:
@@ -58,8 +64,10 @@ def original_of(preset: Preset) -> dict[str, Any]:
         return {"model": case.arch, "protocol": case.meta["protocol"], **known}
     if preset.family == "segmenter":
         return {**case.meta["variant"], **known}
+    if preset.task != "segmentation":
+        known["task"] = preset.task
     protocol = case.meta.get("protocol", case.meta)
-    pipelines = {"test_pipeline": protocol["test_pipeline"]}
+    pipelines = {"test_pipeline": protocol.get("test_pipeline")}
     if preset.family == "setr" and preset.multi_scale is not None:
         pipelines["multi_scale_test_pipeline"] = _multi_scale(protocol["test_pipeline"], preset)
     return {"model": case.arch, **pipelines, **known}
@@ -135,9 +143,15 @@ def _is_of_dino(case: ReferenceCase, preset: Preset) -> bool:
     return case.meta["released"]["head"] == PurePosixPath(preset.file).name
 
 
+def _is_of_hlg(case: ReferenceCase, preset: Preset) -> bool:
+    source = PurePosixPath(case.meta["source"]["config"])
+    return source.stem == preset.file.removesuffix(".pth")
+
+
 _IS_OF = {
     "dinov2": _is_of_dino,
     "dinov3": _is_of_dino,
+    "hlg": _is_of_hlg,
     "segvit": _is_of_segvit,
     "segmenter": _is_of_segmenter,
     "setr": _is_of_setr,

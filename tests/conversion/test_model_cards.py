@@ -9,7 +9,7 @@ from huggingface_hub import ModelCard
 from segvit_hf import get_preset, list_presets
 from segvit_hf.conversion import checkpoint_tables
 from segvit_hf.conversion.cards import conversion_summary, main, own_model_card, released_model_card
-from segvit_hf.conversion.checkpoint_tables import format_mean_iou, markdown_tables
+from segvit_hf.conversion.checkpoint_tables import format_score, markdown_tables
 
 REPOSITORY = Path(__file__).parents[2]
 CARDS = REPOSITORY / "model_cards"
@@ -60,11 +60,18 @@ def test_metadata_and_published_numbers(name: str) -> None:
     else:
         assert metadata["license"] == preset.publication.license_name
         assert preset.url is None or (preset.base_url or preset.url) in text
-    assert metadata["pipeline_tag"] == "image-segmentation"
+    assert (
+        metadata["pipeline_tag"]
+        == {
+            "segmentation": "image-segmentation",
+            "classification": "image-classification",
+            "detection": "object-detection",
+        }[preset.task]
+    )
     assert metadata["datasets"] == [preset.data_set.hub_id]
-    assert f"| {format_mean_iou(preset.mean_iou[0])} | {format_mean_iou(preset.mean_iou[1])} |" in text
+    assert f"| {' | '.join(map(format_score, preset.published))} |" in text
     assert "not measured again" in text
-    assert f"@inproceedings{{{preset.publication.citation_key}" in text
+    assert f"@{preset.publication.entry_type}{{{preset.publication.citation_key}" in text
 
 
 @pytest.mark.parametrize(

@@ -61,6 +61,7 @@ LICENSES = {
     ("segvit", "original"): ("bsd-2-clause-non-commercial", "2-clause BSD license for academic, non-commercial use"),
     ("segmenter", "original"): ("mit", "code and weights under the MIT license"),
     ("setr", "original"): ("mit", "repository under the MIT license"),
+    ("hlg", "original"): ("mit", "repository under the MIT license"),
     ("vit_adapter", "original"): ("apache-2.0", "code and weights under the Apache 2.0 license"),
     ("dinov2", "original"): ("apache-2.0", "code and weights under the Apache 2.0 license"),
     ("dinov3", "original"): ("dinov3-license", "stay under the DINOv3 License"),

@@ -11,7 +11,7 @@ from segvit_hf.registration import ARCHITECTURES
 
 def test_presets_are_listed_by_pattern() -> None:
     names = list_presets()
-    assert len(names) == len(set(names)) == 95
+    assert len(names) == len(set(names)) == 108
     sizes = ("vit-b", "vit-l", "vit-l-shrunk")
     assert list_presets("segvit-*-ade20k") == [f"segvit-{size}-ade20k" for size in sizes]
     assert list_presets("*no-such-model*") == []
@@ -27,9 +27,10 @@ def test_every_preset_says_all_that_others_read(name: str) -> None:
     preset = get_preset(name)
     assert preset.model_type in {architecture.config.model_type for architecture in ARCHITECTURES}
     assert preset.build_config().num_labels == preset.num_labels == len(preset.label_set.classes)
-    assert preset.build_image_processor().do_reduce_labels == preset.label_set.reduce_zero_label
+    if preset.task != "classification":
+        assert preset.build_image_processor().do_reduce_labels == preset.label_set.reduce_zero_label
     assert preset.layout is None or preset.layout in LAYOUTS
-    assert preset.layout is not None or preset.data_set.name == "mapillary"
+    assert preset.layout is not None or preset.data_set.name in ("mapillary", "imagenet", "coco_detection")
     assert (preset.url is None) == (not preset.released)
     assert "{" not in preset.title
     if preset.same_model_as is not None:

@@ -173,9 +173,10 @@ def _convert_with_preset(preset: Preset, loaded: LoadedCheckpoint, *, allow_nonf
         original = {**known, **beside}
         return convert_checkpoint(preset.family, loaded.state_dict, original, allow_nonfinite=allow_nonfinite)
     config = preset.build_config(**family.read_weights(loaded.state_dict))
-    return convert_weights(
+    converted = convert_weights(
         preset.family, loaded.state_dict, config, preset.build_image_processor(), allow_nonfinite=allow_nonfinite
     )
+    return replace(converted, reading=family.reading(preset.build_config().to_dict(), loaded.state_dict))
 
 
 def _convert_own(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
@@ -200,6 +201,7 @@ def _convert_own(arguments: argparse.Namespace, parser: argparse.ArgumentParser)
     if "classes" not in original and isinstance(classes, (list, tuple)):
         _note("class names: those that the file's `meta` holds.")
         original["classes"] = list(classes)
+    task = original.get("task", "segmentation")
     _write(
         convert_checkpoint(arguments.family, loaded.state_dict, original, allow_nonfinite=arguments.allow_nonfinite),
         loaded,
@@ -207,7 +209,7 @@ def _convert_own(arguments: argparse.Namespace, parser: argparse.ArgumentParser)
         encoder_files=encoder_files,
         family=arguments.family,
         preset=None,
-        card=lambda folder, summary: own_model_card(arguments.family, loaded.path.name, summary, folder),
+        card=lambda folder, summary: own_model_card(arguments.family, loaded.path.name, summary, folder, task),
     )
 
 
@@ -271,6 +273,8 @@ def _write(
     card: Callable[[str, str], str],
 ) -> None:
     """Writes the folder; `card` makes the model card from the folder's name and a summary of the conversion."""
+    for sentence in converted.reading:
+        _note(f"{loaded.path}: {sentence}")
     provenance = {
         "segvit_hf_version": segvit_hf.__version__,
         "family": family,
@@ -279,6 +283,7 @@ def _write(
         "wrapper": list(loaded.wrapper),
         "not_used": loaded.ignored,
         **({"encoder": [describe_file(file) for file in encoder_files]} if encoder_files else {}),
+        "reading": list(converted.reading),
     }
     summary = conversion_summary(converted.report, provenance)
     folder = export_checkpoint(

@@ -11,18 +11,10 @@ from typing import Any
 
 import yaml
 
-from segvit_hf.conversion.checkpoint_tables import format_mean_iou
+from segvit_hf.conversion.card_tasks import CARD_TASKS
+from segvit_hf.conversion.checkpoint_tables import format_score
 from segvit_hf.files import write_text
 from segvit_hf.presets import Preset, Publication, get_preset, list_presets
-
-_LIMITS = """\
-## Limits
-
-- The model labels every pixel with one of its training classes; what is none of them gets the nearest one.
-- It carries the biases of its training photographs. Do not use it where a wrong label can harm somebody.
-- Other input sizes than the training crop work (position embeddings are interpolated, larger inputs are run in
-  sliding windows), with lower accuracy far from it.
-"""
 
 _TEMPLATE = """\
 # {title}
@@ -32,22 +24,13 @@ _TEMPLATE = """\
 ## How to use
 
 ```python
-from PIL import Image
-
-import segvit_hf
-from transformers import AutoImageProcessor, AutoModelForSemanticSegmentation
-
-model = AutoModelForSemanticSegmentation.from_pretrained("{folder}")
-image_processor = AutoImageProcessor.from_pretrained("{folder}")
-label_map = segvit_hf.segment(model, image_processor, Image.open("photo.jpg"))  # (height, width), int64
-```
-
-`import segvit_hf` registers the architecture with transformers: install the package segvit-hf. Without that line, pass
-`trust_remote_code=True` to both `from_pretrained` (the package must still be installed).
-`pipeline("image-segmentation", model=model, image_processor=image_processor)` gives the same label map.
+{use}
 
 {details}
+## Limits
+
 {limits}
+
 ## License
 
 {license}
@@ -71,14 +54,15 @@ def released_model_card(preset: Preset, conversion: str = "", folder: str | None
     Returns:
         Markdown with YAML metadata.
     """
-    publication = preset.publication
+    publication, task = preset.publication, CARD_TASKS[preset.task]
+    folder = folder or preset.name
     metadata = {
         **_license_metadata(publication),
         "library_name": "transformers",
-        "pipeline_tag": "image-segmentation",
+        "pipeline_tag": task.pipeline,
         **_base_model(preset),
         "datasets": [preset.data_set.hub_id],
-        "tags": ["segvit_hf", *dict.fromkeys([preset.family, preset.model_type]), "semantic-segmentation", "vision"],
+        "tags": ["segvit_hf", *dict.fromkeys([preset.family, preset.model_type]), task.tag, "vision"],
     }
     summary = (
         f"{preset.title}, trained on {preset.data_set.title} by {publication.trained_by} *{publication.title}* "
@@ -88,9 +72,9 @@ def released_model_card(preset: Preset, conversion: str = "", folder: str | None
     return _front_matter(metadata) + _TEMPLATE.format(
         title=f"{preset.title}, {preset.data_set.title}",
         summary=summary,
-        folder=folder or preset.name,
+        use=task.use.format(folder=folder),
         details=_details(preset, conversion or _how_to_convert(preset)),
-        limits=_LIMITS,
+        limits=task.limits,
         license=f"{publication.license_text} [License text]({publication.license_link}).",
         citation=publication.citation,
     )
@@ -102,16 +86,15 @@ def _base_model(preset: Preset) -> dict[str, str]:
 
 
 def _details(preset: Preset, conversion: str) -> str:
-    single_scale, multi_scale = map(format_mean_iou, preset.mean_iou)
+    columns, scores = CARD_TASKS[preset.task].columns, map(format_score, preset.published)
     notes = [*_multi_scale_note(preset), *_release_note(preset), *filter(None, [preset.note])]
     lines = [
         "## Results\n",
-        "| data set | classes | mIoU, single scale | mIoU, multi-scale + flip |",
-        "|---|---|---|---|",
-        f"| {preset.data_set.title} | {preset.num_labels} | {single_scale} | {multi_scale} |",
+        f"| data set | classes | {' | '.join(columns)} |",
+        "|---|---|" + "---|" * len(columns),
+        f"| {preset.data_set.title} | {preset.num_labels} | {' | '.join(scores)} |",
         "",
-        "As published by the authors in percent, not measured again with this conversion. Larger images are run in "
-        f"windows of {preset.crop}x{preset.crop} pixels, {preset.stride} apart.",
+        f"As published by the authors in percent, not measured again with this conversion. {_input_note(preset)}",
         *(["", " ".join(notes)] if notes else []),
         "",
         "## Conversion\n",
@@ -119,6 +102,14 @@ def _details(preset: Preset, conversion: str) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _input_note(preset: Preset) -> str:
+    if preset.task == "classification":
+        return f"Photos are resized to a short side of {max(preset.scale)} pixels and cropped to {preset.crop}."
+    if preset.task == "detection":
+        return f"Photos are resized to fit within {max(preset.scale)}x{min(preset.scale)} pixels."
+    return f"Larger images are run in windows of {preset.crop}x{preset.crop} pixels, {preset.stride} apart."
 
 
 def _multi_scale_note(preset: Preset) -> list[str]:
@@ -198,21 +189,23 @@ def _license_metadata(publication: Publication) -> dict[str, str]:
     }
 
 
-def own_model_card(family: str, file_name: str, conversion: str, folder: str) -> str:
+def own_model_card(family: str, file_name: str, conversion: str, folder: str, task: str = "segmentation") -> str:
     """The card of a checkpoint that is not in the table: says what is known, and asks its owner for the rest."""
+    texts = CARD_TASKS[task]
     metadata = {
         "license": "unknown",
         "library_name": "transformers",
-        "pipeline_tag": "image-segmentation",
-        "tags": ["segvit_hf", family, "semantic-segmentation", "vision"],
+        "pipeline_tag": texts.pipeline,
+        "tags": ["segvit_hf", family, texts.tag, "vision"],
     }
+    article = "An" if texts.kind[0] in "aeiou" else "A"
     return _front_matter(metadata) + _TEMPLATE.format(
         title=folder,
-        summary=f"A semantic segmentation model of the family `{family}`, converted from `{file_name}` for use with "
+        summary=f"{article} {texts.kind} of the family `{family}`, converted from `{file_name}` for use with "
         "Hugging Face transformers.",
-        folder=folder,
+        use=texts.use.format(folder=folder),
         details=f"## Conversion\n\n{conversion}\n",
-        limits=_LIMITS,
+        limits=texts.limits,
         license="Not known to the conversion: the terms of the original weights apply. State them before sharing.",
         citation=next(p.publication.citation for p in map(get_preset, list_presets()) if p.family == family),
     )

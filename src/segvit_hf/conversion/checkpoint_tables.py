@@ -16,23 +16,29 @@ _HEAD = """\
 # Released checkpoints
 
 Made from `conversion/presets`: edit there. `segvit-hf convert PRESET` converts these models. mIoU in percent,
-single-scale / multi-scale with flip, **as published by the models' authors; not measured again here.** Files on Google
-Drive no program can fetch: download them by hand and give their path. Weights that were never released convert from a
-file of your own that was trained with the authors' configuration.
+single-scale / multi-scale with flip (or top-1 accuracy, or box AP), **as published by the models' authors; not
+measured again here.** Files on Google Drive no program can fetch: download them by hand and give their path. Weights
+that were never released convert from a file of your own that was trained with the authors' configuration.
 """
-_NOT_MEASURED = "mIoU in percent as published by the authors, not measured again."
+_NOT_MEASURED = (
+    "mIoU (of ImageNet's models top-1 accuracy, of COCO's box AP) in percent as published by the authors, "
+    "not measured again."
+)
+# By task, what the published numbers are.
+SCORES = {"segmentation": "mIoU", "classification": "top-1", "detection": "box AP"}
 
 
-def format_mean_iou(mean_iou: float | None) -> str:
-    """A published mIoU as tables show it."""
-    return "-" if mean_iou is None else str(mean_iou)
+def format_score(score: float | None) -> str:
+    """A published number as tables show it."""
+    return "-" if score is None else str(score)
 
 
 def terminal_table() -> str:
-    """All presets, one line each, with published mIoU."""
+    """All presets, one line each, with published numbers."""
     rows = [("PRESET", "FILE", "DATA SET", "CLASSES", "mIoU", "mIoU (ms)")]
     for preset in map(get_preset, list_presets()):
-        single_scale, multi_scale = map(format_mean_iou, preset.mean_iou)
+        # One number for what is no segmentation model.
+        single_scale, multi_scale = [*map(format_score, preset.published), "-"][:2]
         name = _file_name(preset)
         rows.append((preset.name, name, preset.data_set.title, str(preset.num_labels), single_scale, multi_scale))
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
@@ -43,19 +49,22 @@ def terminal_table() -> str:
 def markdown_tables() -> str:
     """The content of CHECKPOINTS.md: one table per family and origin of the weights."""
     presets = [get_preset(name) for name in list_presets()]
-    sections = [_section(list(group)) for _, group in groupby(presets, key=lambda preset: preset.publication)]
+    sections = [
+        _section(list(group)) for _, group in groupby(presets, key=lambda preset: (preset.publication, preset.task))
+    ]
     return "\n".join([_HEAD, *sections])
 
 
 def _section(presets: Sequence[Preset]) -> str:
     publication = presets[0].publication
+    task = presets[0].task
     lines = [
-        f"## {publication.title}",
+        f"## {publication.title}" + ("" if task == "segmentation" else f": {task}"),
         "",
         f"Trained by {publication.trained_by} [the paper]({publication.paper}), [code]({publication.code}). "
         f"{publication.license_text} [License text]({publication.license_link}).",
         "",
-        "| preset | model | file | data set | crop | mIoU |",
+        f"| preset | model | file | data set | crop | {SCORES[task]} |",
         "|---|---|---|---|---|---|",
         *(_row(preset) for preset in presets),
         *_notes(presets),
@@ -76,7 +85,7 @@ def _notes(presets: Sequence[Preset]) -> list[str]:
 
 def _row(preset: Preset) -> str:
     file = f"[`{_file_name(preset)}`]({preset.url})" if preset.released else "not released"
-    scores = " / ".join(map(format_mean_iou, preset.mean_iou))
+    scores = " / ".join(map(format_score, preset.published))
     return f"| `{preset.name}` | {preset.title} | {file} | {preset.data_set.title} | {preset.crop} | {scores} |"
 
 
@@ -97,4 +106,4 @@ if __name__ == "__main__":
     sys.exit(main())
 
 
-__all__ = ["format_mean_iou", "markdown_tables", "terminal_table"]
+__all__ = ["SCORES", "format_score", "markdown_tables", "terminal_table"]

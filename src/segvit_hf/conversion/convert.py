@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -29,11 +29,13 @@ class ConvertedCheckpoint:
         model: On the CPU, float32, in eval mode.
         image_processor: Resizes and normalizes as the original's test pipeline.
         report: Every original key to our parameter name, or to "dropped: <reason>".
+        reading: Where the weights were read otherwise than their configuration says, one sentence each.
     """
 
     model: PreTrainedModel
     image_processor: Any
     report: dict[str, str]
+    reading: tuple[str, ...] = ()
 
 
 def convert_checkpoint(
@@ -74,7 +76,8 @@ def convert_checkpoint(
     if isinstance(image_processor, SemanticSegmentationProcessing):
         # The originals' pipelines leave it to the head.
         image_processor.ignore_index = config.semantic_loss_ignore_index
-    return _convert(family, state_dict, config, image_processor, naming, allow_nonfinite)
+    converted = _convert(family, state_dict, config, image_processor, naming, allow_nonfinite)
+    return replace(converted, reading=entry.reading(entry.read_config(original), state_dict))
 
 
 def convert_weights(

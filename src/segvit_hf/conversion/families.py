@@ -123,6 +123,19 @@ class Family:
                 f"The original's configuration: its fields contradict each other: {shown(str(error), longest=300)}"
             ) from error
 
+    def reading(self, stated: Mapping[str, Any], state_dict: Weights) -> tuple[str, ...]:
+        """Where the weights are read otherwise than the configuration says, one sentence each.
+
+        Args:
+            stated: Fields of our configuration, as the original's configuration or a preset states them.
+            state_dict: The original weights.
+        """
+        return tuple(
+            f"{name}: {value} as in the weights; the configuration says {stated[name]}."
+            for name, value in self.read_weights(state_dict).items()
+            if name in stated and stated[name] != value
+        )
+
     def image_processor_from_original(self, original: Original) -> Any:
         """Our image processor, for an original's configuration.
 

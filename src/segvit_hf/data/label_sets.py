@@ -19,6 +19,12 @@ _OFFICIAL: dict[str, tuple[str, bool, bool]] = {
     "coco_stuff_10k": ("coco_stuff", False, True),
     "coco_stuff_164k": ("coco_stuff", False, False),
 }
+# Of data sets without label maps: torchvision has their names.
+_CATEGORIES = {
+    "imagenet": ("torchvision.models", "ResNet18_Weights", "IMAGENET1K_V1"),
+    "coco_detection": ("torchvision.models.detection", "RetinaNet_ResNet50_FPN_Weights", "COCO_V1"),
+}
+_NO_CATEGORIES = ("__background__", "N/A")
 
 
 @dataclass(frozen=True)
@@ -62,7 +68,7 @@ class LabelSet:
 
 
 def label_set_names() -> tuple[str, ...]:
-    """The names `get_label_set` knows."""
+    """The names of data sets with label maps that `get_label_set` knows."""
     return tuple(_OFFICIAL)
 
 
@@ -70,11 +76,14 @@ def get_label_set(name: str) -> LabelSet:
     """The classes and colors of a data set, by one of `label_set_names()`.
 
     Names, order and colors are MMSegmentation's. Note that its preparation of Pascal Context orders the classes
-    alphabetically; `pascal_context_voc` has the 60 classes in the order of Segmenter's data instead.
+    alphabetically; `pascal_context_voc` has the 60 classes in the order of Segmenter's data instead. The classes of
+    imagenet (1000) and coco_detection (80 objects) are known, too, without colors.
 
     Raises:
         ValueError: Unknown name; the message lists the known ones.
     """
+    if name in _CATEGORIES:
+        return LabelSet(name, _categories(*_CATEGORIES[name]))
     if name not in _OFFICIAL:
         raise ValueError(f"label set {name!r}: expected one of {', '.join(_OFFICIAL)}.")
     module, without_background, reduce_zero_label = _OFFICIAL[name]
@@ -82,6 +91,12 @@ def get_label_set(name: str) -> LabelSet:
     classes, palette = _parse_lines(table.splitlines(), source=name)
     first = 1 if without_background else 0
     return LabelSet(name, tuple(classes[first:]), tuple(palette[first:]), reduce_zero_label)
+
+
+def _categories(module: str, weights: str, entry: str) -> tuple[str, ...]:
+    """The names that a model of torchvision was trained with, in the order of the data set's ids, without gaps."""
+    names = getattr(import_module(module), weights)[entry].meta["categories"]
+    return tuple(name for name in names if name not in _NO_CATEGORIES)
 
 
 def read_class_list(path: str | Path, reduce_zero_label: bool = False) -> LabelSet:

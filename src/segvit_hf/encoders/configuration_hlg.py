@@ -16,7 +16,9 @@ class HlgEncoderConfig(CheckedConfig):
     r"""What HLG's hierarchical encoder is made of. The lists have one entry for each of the four stages.
 
     Args:
-        hidden_sizes (`list[int]`, defaults to `[96, 192, 384, 768]`): Widths; multiples of 16 times the heads' needs.
+        image_size (`int` or `(height, width)`, defaults to 512):
+            Input size in pixels that the model is trained for. Nothing is stored for it: any other one will do.
+        hidden_sizes (`list[int]`, defaults to `[96, 192, 384, 768]`): Widths; multiples of 16 and of the heads.
         depths (`list[int]`, defaults to `[2, 2, 6, 2]`): Numbers of layers.
         num_attention_heads (`list[int]`, defaults to `[3, 6, 12, 24]`): Numbers of heads.
         mlp_ratio (`float`, defaults to 4): Width of the feed-forward layers in units of `mlp_width_of`.
@@ -35,6 +37,7 @@ class HlgEncoderConfig(CheckedConfig):
 
     model_type = "segvit_hf_hlg_encoder"
     positive_fields: ClassVar[tuple[str, ...]] = (
+        "image_size",
         "num_channels",
         "hidden_sizes",
         "depths",
@@ -47,6 +50,7 @@ class HlgEncoderConfig(CheckedConfig):
         "drop_path_rate",
     )
 
+    image_size: int | list[int] | tuple[int, int] = 512
     num_channels: int = 3
     hidden_sizes: list[int] | tuple[int, ...] = (96, 192, 384, 768)
     depths: list[int] | tuple[int, ...] = (2, 2, 6, 2)

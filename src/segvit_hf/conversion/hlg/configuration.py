@@ -9,7 +9,6 @@ from typing import Any
 
 from transformers import BitImageProcessor
 
-from segvit_hf._compat import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD, PILImageResampling
 from segvit_hf.conversion.errors import ConversionError
 from segvit_hf.conversion.hlg.detection import read_detection_model
 from segvit_hf.conversion.hlg.encoder import read_encoder
@@ -19,13 +18,11 @@ from segvit_hf.conversion.labels import label_fields
 from segvit_hf.conversion.mmseg.image_processor import original_processor_arguments
 from segvit_hf.conversion.original_fields import OriginalFields
 from segvit_hf.messages import listed, quoted
+from segvit_hf.models.hlg.image_processing_hlg import CLASSIFICATION_CROP, classification_arguments
 from segvit_hf.models.hlg.object_detection_hlg import SIZE_DIVISOR
 
 # Those of the segmentation and detection code, and torch's own, which the classification code keeps.
 _DENSE_EPS, _CLASSIFICATION_EPS = 1e-6, 1e-5
-CLASSIFICATION_CROP = 224
-# Swin's evaluation, which the classification code is adopted from: the short side is 8/7 of the crop.
-_SHORT_SIDE_PER_CROP = 256 / 224
 _DETECTION_SIZE = {"shortest_edge": 800, "longest_edge": 1333}
 _TASKS = (SEGMENTATION, *TASK_MODELS)
 
@@ -96,17 +93,6 @@ def other_image_processor(original: Mapping[str, Any]) -> type | None:
     return BitImageProcessor if task_of_original(original) == CLASSIFICATION else None
 
 
-def classification_arguments(crop: int = CLASSIFICATION_CROP) -> dict[str, Any]:
-    """Bicubic resize, center crop and ImageNet's normalization, as the classification code evaluates."""
-    return {
-        "size": {"shortest_edge": int(_SHORT_SIDE_PER_CROP * crop)},
-        "crop_size": {"height": crop, "width": crop},
-        "resample": PILImageResampling.BICUBIC,
-        "image_mean": IMAGENET_DEFAULT_MEAN,
-        "image_std": IMAGENET_DEFAULT_STD,
-    }
-
-
 def _without_padding(original: Mapping[str, Any]) -> dict[str, Any]:
     """The configuration without its step `Pad`: the model itself pads to multiples of 32."""
     pipeline = original.get("test_pipeline")
@@ -133,8 +119,6 @@ def _but_pad(step: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 __all__ = [
-    "CLASSIFICATION_CROP",
-    "classification_arguments",
     "other_image_processor",
     "read_config",
     "read_image_processor",

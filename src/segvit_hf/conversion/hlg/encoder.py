@@ -8,7 +8,6 @@ from segvit_hf.encoders.configuration_hlg import NUM_STAGES, STRIDES
 
 # Arguments that the original takes and never reads: sizes of a part of it that is not there any more.
 _UNUSED = (
-    "img_size",
     "patch_size",
     "mlp_ratios",
     "sr_ratios",
@@ -34,6 +33,7 @@ def read_encoder(backbone: OriginalFields, *, default_eps: float) -> dict[str, A
     """
     backbone.require("type", "HLGTransformer", default="HLGTransformer")
     fields = {
+        "image_size": backbone.use_pair("img_size", 224),
         "num_channels": backbone.use_int("in_chans", 3),
         "hidden_sizes": _per_stage(backbone, "embed_dims"),
         "depths": _per_stage(backbone, "depths"),

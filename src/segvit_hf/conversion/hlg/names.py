@@ -13,11 +13,13 @@ import torch
 from segvit_hf.conversion.key_mapping import Rule, drop, rename, size_along, under
 from segvit_hf.encoders.configuration_hlg import NUM_STAGES
 from segvit_hf.models.hlg.configuration_hlg import HlgConfig
+from segvit_hf.models.hlg.retinanet import BOX_SIZE
 
 SEGMENTATION, CLASSIFICATION, DETECTION = "segmentation", "classification", "detection"
 HEADS = {SEGMENTATION: r"decode_head\..*", DETECTION: r"bbox_head\..*", CLASSIFICATION: r"head\..*"}
 TASK_MODELS = {CLASSIFICATION: "HlgForImageClassification", DETECTION: "HlgForObjectDetection"}
-_CLASSIFIERS = {CLASSIFICATION: "head.weight", SEGMENTATION: "decode_head.conv_seg.weight"}
+_CLASSIFIERS = ("head.weight", "decode_head.conv_seg.weight")
+_SCORES, _OFFSETS = "bbox_head.retina_cls.weight", "bbox_head.retina_reg.weight"
 
 _CONV_NORM = (rename("0.{rest}", "convolution.{rest}"), rename("1.{rest}", "norm.{rest}"))
 _POSITION_BIAS = (
@@ -52,13 +54,13 @@ _LAYER_RULES: tuple[Rule, ...] = (
     rename("global_attn.proj.{rest}", "attention.global_attention.proj.{rest}"),
 )
 _LAST = f"block{NUM_STAGES}.{{layer}}."
-_ENCODER_RULES: tuple[Rule, ...] = (
+ENCODER_RULES: tuple[Rule, ...] = (
     *under("s0_conv.{index}.", "stem.{index}.", _CONV_NORM),
     rename(f"{_LAST}norm1.{{rest}}", f"stages.{NUM_STAGES - 1}.{{layer}}.attention.norm.{{rest}}"),
     drop(f"{_LAST}spatial_smooth.{{rest}}", "the last stage has no windows, and its forward never uses this"),
     *under("block{stage+1}.{layer}.", "stages.{stage}.{layer}.", _LAYER_RULES),
-    rename("norm_out_{stage}.{rest}", "norms.{stage}.{rest}"),
     rename("norm.{rest}", f"norms.{NUM_STAGES - 1}.{{rest}}"),
+    rename("norm_out_{stage}.{rest}", "norms.{stage}.{rest}"),
 )
 _DECODER_LAYER_RULES: tuple[Rule, ...] = (
     rename("attn.q.{rest}", "attention.query.{rest}"),
@@ -109,12 +111,16 @@ def hlg_rules(config: HlgConfig) -> tuple[Rule, ...]:
     """Original names -> ours."""
     task = task_of(config)
     prefix = "" if task == CLASSIFICATION else "backbone."
-    return (*_HEAD_RULES[task], *under(prefix, "encoder.", _ENCODER_RULES))
+    return (*_HEAD_RULES[task], *under(prefix, "encoder.", ENCODER_RULES))
 
 
 def count_classes(state_dict: Mapping[str, torch.Tensor]) -> int | None:
-    """Number of classes of a segmentation or classification checkpoint; `None` for any other."""
-    classifier = next((state_dict[name] for name in _CLASSIFIERS.values() if name in state_dict), None)
+    """Number of classes of an HLG checkpoint of any task; `None` if it has no classifier."""
+    if _SCORES in state_dict and _OFFSETS in state_dict:
+        scores, offsets = (size_along(state_dict[name], 0) for name in (_SCORES, _OFFSETS))
+        # As many numbers per anchor as there are classes, and four.
+        return None if not scores or not offsets else BOX_SIZE * scores // offsets
+    classifier = next((state_dict[name] for name in _CLASSIFIERS if name in state_dict), None)
     return None if classifier is None else size_along(classifier, 0)
 
 
@@ -145,4 +151,4 @@ def _depth(state_dict: Mapping[str, torch.Tensor], stage: int) -> int:
     return max((int(match[1]) + 1 for match in found if match), default=0)
 
 
-__all__ = ["HEADS", "TASK_MODELS", "count_classes", "hlg_rules", "read_weights", "task_of"]
+__all__ = ["ENCODER_RULES", "HEADS", "TASK_MODELS", "count_classes", "hlg_rules", "read_weights", "task_of"]

@@ -17,6 +17,7 @@ from segvit_hf.conversion.dinov2.transformers_names import with_original_names
 from segvit_hf.conversion.errors import ConversionError
 from segvit_hf.conversion.key_mapping import Rule, drop, match_keys, report_of_whole, split_weights
 from segvit_hf.conversion.pretrained_encoders.beit_bias_tables import fit_bias_tables
+from segvit_hf.conversion.pretrained_encoders.hlg import load_pretrained_hlg
 from segvit_hf.conversion.reading.encoder_weights import read_encoder_weights
 from segvit_hf.conversion.reading.safe_loading import load_checkpoint_file
 from segvit_hf.conversion.values import check_types, read_values
@@ -29,6 +30,7 @@ from segvit_hf.conversion.vit_names import (
     SCALED_VIT_RULES,
 )
 from segvit_hf.encoders.configuration_vit import ViTEncoderConfig
+from segvit_hf.encoders.hlg import HlgEncoder
 from segvit_hf.encoders.vit import ViTEncoder
 from segvit_hf.layers.position_embeddings import resize_position_embeddings
 from segvit_hf.messages import one_line
@@ -55,7 +57,8 @@ def load_pretrained_encoder(
     and blue; for any other number than three it starts at random.
 
     Args:
-        model: A model with a `ViTEncoder` as `.encoder`, or a `ViTEncoder`.
+        model: A model with a `ViTEncoder` as `.encoder`, or a `ViTEncoder`; or with an `HlgEncoder`, which starts from
+            a classifier (see `load_pretrained_hlg`).
         source: A timm model name such as `"vit_base_patch16_384"` (fetched by timm), or a local `.pth`,
             `.safetensors` or `.npz` file with timm's names; BEiT's, DINOv2's and mmsegmentation's names, folders of
             transformers' Dinov2 and the `.npz` files of Google's JAX ViTs are read too. Or the weights themselves, by
@@ -71,9 +74,11 @@ def load_pretrained_encoder(
         ConversionError: If the source cannot be read, or its weights are not those of such an encoder (the message
             lists the keys, with expected and found shapes), or they are no finite floating-point numbers.
     """
-    encoder = model if isinstance(model, ViTEncoder) else getattr(model, "encoder", None)
+    encoder = model if isinstance(model, (HlgEncoder, ViTEncoder)) else getattr(model, "encoder", None)
+    if isinstance(encoder, HlgEncoder):
+        return load_pretrained_hlg(encoder, source, prefix="" if encoder is model else "encoder.")
     if not isinstance(encoder, ViTEncoder):
-        raise ConversionError(f"{type(model).__name__}: expected a model with a plain ViT as its encoder.")
+        raise ConversionError(f"{type(model).__name__}: expected a model with a plain ViT or HLG as its encoder.")
     config = encoder.config
     weights = with_original_names(_without_prefix(_read(source, config)))
     described = "the given weights" if isinstance(source, Mapping) else str(source)

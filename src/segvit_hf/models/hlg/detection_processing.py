@@ -3,17 +3,72 @@
 Targets and results have the form of transformers' detectors (DETR and its kin).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import torch
+from PIL import Image
 from torch import Tensor
 from torchvision.ops import batched_nms, box_convert, clip_boxes_to_image
 
+from segvit_hf._compat import BatchFeature, ImageInput
 from segvit_hf.image_processing.postprocessing import check_target_sizes
+from segvit_hf.image_processing.reading import flatten_images
+from segvit_hf.image_processing.size_rules import Size
 
 
 class ObjectDetectionProcessing:
-    """Post-processing of detections; mixed in before an image processor."""
+    """What a detector needs of an image processor; mixed in before one."""
+
+    def preprocess(
+        self,
+        images: ImageInput,
+        segmentation_maps: ImageInput | None = None,
+        scale: float = 1.0,
+        flip: bool = False,
+        num_labels: int | None = None,
+        annotations: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None,
+        **kwargs: Any,
+    ) -> BatchFeature:
+        """As other image processors', and labels for detection.
+
+        Args:
+            images: One photo or a list.
+            segmentation_maps: As many label maps, for segmentation.
+            scale: Multiplies the limits in `size`.
+            flip: Mirror images and labels left to right.
+            num_labels: Number of classes, see the base class.
+            annotations: For detection, COCO's annotations of each photo, `{"image_id": int, "annotations": [{"bbox":
+                [left, top, width, height] in pixels, "category_id": int, "area": float, "iscrowd": 0 or 1}, ...]}`, of
+                which `bbox` and `category_id` (0 for the first class) are needed. Crowds are left out.
+            kwargs: Fields of the processor that hold for this call only, and the options of the base class.
+
+        Returns:
+            As the base class; with annotations `labels`, for every image `class_labels` (n,) int64, `boxes` (n, 4),
+            center x, center y, width and height as shares of the photo's, and `orig_size` (height, width).
+
+        Raises:
+            ValueError: Label maps and annotations together, unequal numbers of photos and annotations, or annotations
+                of another form.
+        """
+        batch = super().preprocess(images, segmentation_maps, scale, flip, num_labels, **kwargs)  # type: ignore[misc]
+        if annotations is None:
+            return batch
+        if segmentation_maps is not None:
+            raise ValueError("annotations: expected these or segmentation_maps, found both.")
+        batch["labels"] = detection_targets(self._photo_sizes(images), annotations, flip=flip)
+        return batch
+
+    def _photo_sizes(self, images: ImageInput) -> list[Size]:
+        """(height, width) of every photo."""
+        sizes = []
+        for photo in flatten_images(images):
+            if isinstance(photo, Image.Image):
+                sizes.append((photo.height, photo.width))
+            else:
+                pixels = self.process_image(photo, do_convert_rgb=True)  # type: ignore[attr-defined]
+                sizes.append((pixels.shape[-2], pixels.shape[-1]))
+        return sizes
 
     def post_process_object_detection(
         self,
@@ -51,6 +106,47 @@ class ObjectDetectionProcessing:
         return results
 
 
+def detection_targets(
+    sizes: Sequence[Size], annotations: Mapping[str, Any] | Sequence[Mapping[str, Any]], *, flip: bool = False
+) -> list[dict[str, Tensor]]:
+    """COCO's annotations in the form that detectors are trained on.
+
+    Args:
+        sizes: (height, width) of every photo, in pixels.
+        annotations: See `ObjectDetectionProcessing.preprocess`.
+        flip: Whether the photos are mirrored.
+
+    Raises:
+        ValueError: Not as many annotations as photos, or of another form.
+    """
+    given = [annotations] if isinstance(annotations, Mapping) else list(annotations)
+    if len(given) != len(sizes):
+        raise ValueError(f"annotations: expected one per photo ({len(sizes)}), found {len(given)}.")
+    return [
+        _target(size, annotation, flip, index)
+        for index, (size, annotation) in enumerate(zip(sizes, given, strict=True))
+    ]
+
+
+def _target(size: Size, annotation: Mapping[str, Any], flip: bool, index: int) -> dict[str, Tensor]:
+    height, width = size
+    try:
+        objects = [item for item in annotation["annotations"] if not item.get("iscrowd", 0)]
+        labels = torch.tensor([int(item["category_id"]) for item in objects], dtype=torch.int64)
+        boxes = torch.tensor([list(item["bbox"]) for item in objects], dtype=torch.float32).reshape(-1, 4)
+    except (KeyError, TypeError, AttributeError, ValueError, RuntimeError) as error:
+        raise ValueError(
+            f"annotations[{index}]: expected {{'annotations': [{{'bbox': [left, top, width, height], 'category_id': "
+            f"int}}, ...]}}, found one without ({type(error).__name__}: {error})."
+        ) from error
+    corners = clip_boxes_to_image(box_convert(boxes, "xywh", "xyxy"), size)
+    if flip:
+        corners = torch.stack([width - corners[:, 2], corners[:, 1], width - corners[:, 0], corners[:, 3]], dim=1)
+    visible = (corners[:, 2:] > corners[:, :2]).all(1)
+    shares = box_convert(corners[visible], "xyxy", "cxcywh") / torch.tensor([width, height, width, height])
+    return {"class_labels": labels[visible], "boxes": shares, "orig_size": torch.tensor(size)}
+
+
 def best_boxes(
     scores: Tensor, boxes: Tensor, threshold: float, overlap_threshold: float, max_detections: int
 ) -> dict[str, Tensor]:
@@ -69,4 +165,4 @@ def best_boxes(
     return {"scores": found[kept], "labels": labels[kept], "boxes": candidates[kept]}
 
 
-__all__ = ["ObjectDetectionProcessing", "best_boxes"]
+__all__ = ["ObjectDetectionProcessing", "best_boxes", "detection_targets"]

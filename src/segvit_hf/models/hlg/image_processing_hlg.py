@@ -1,11 +1,19 @@
 """Image processors of HLG (fudan-zvg/SETR): the shared ones with the values of its ADE20K models."""
 
-from segvit_hf._compat import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
+from typing import Any
+
+from transformers import BitImageProcessor
+
+from segvit_hf._compat import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD, PILImageResampling
 from segvit_hf.image_processing.processor import (
     SemanticSegmentationImageProcessor,
     SemanticSegmentationImageProcessorPil,
 )
 from segvit_hf.models.hlg.detection_processing import ObjectDetectionProcessing
+
+CLASSIFICATION_CROP = 224
+# Of Swin's evaluation, which the classification code is adopted from.
+SHORT_SIDE_PER_CROP = 256 / 224
 
 
 class HlgDefaults(ObjectDetectionProcessing):
@@ -27,4 +35,30 @@ class HlgImageProcessorPil(HlgDefaults, SemanticSegmentationImageProcessorPil): 
     """HLG's image processor, PIL backend; same defaults and same pixels as [`HlgImageProcessor`]."""
 
 
-__all__ = ["HlgImageProcessor", "HlgImageProcessorPil"]
+def classification_arguments(crop: int = CLASSIFICATION_CROP) -> dict[str, Any]:
+    """Fields of transformers' `BitImageProcessor` with which the classification code of the original evaluates.
+
+    Args:
+        crop: Side of the center crop in pixels; the short side of the photo before it is 8/7 of that.
+    """
+    return {
+        "size": {"shortest_edge": int(SHORT_SIDE_PER_CROP * crop)},
+        "crop_size": {"height": crop, "width": crop},
+        "resample": PILImageResampling.BICUBIC,
+        "image_mean": IMAGENET_DEFAULT_MEAN,
+        "image_std": IMAGENET_DEFAULT_STD,
+    }
+
+
+def classification_image_processor(crop: int = CLASSIFICATION_CROP) -> BitImageProcessor:
+    """The image processor of HLG's classifiers, transformers' own: ours make label maps, which cover whole photos."""
+    return BitImageProcessor(**classification_arguments(crop))
+
+
+__all__ = [
+    "CLASSIFICATION_CROP",
+    "HlgImageProcessor",
+    "HlgImageProcessorPil",
+    "classification_arguments",
+    "classification_image_processor",
+]
