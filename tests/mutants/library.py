@@ -149,7 +149,7 @@ MUTANTS: list[tuple[str, str, str, str, list[str]]] = [
     (
         "class embeddings at zero",
         _MODELS + "segmenter/modeling_segmenter.py",
-        "initialization.trunc_normal_(module.class_embeddings, std=self.config.initializer_range)",
+        "initialization.trunc_normal_(module.class_embeddings, std=config.initializer_range)",
         "pass",
         [_INITIAL],
     ),
@@ -277,7 +277,7 @@ MUTANTS: list[tuple[str, str, str, str, list[str]]] = [
     (
         "no object weighs as much",
         _MODELS + "segvit/loss_segvit.py",
-        "    class_weights[-1] = config.no_object_weight\n",
+        "    weights[-1] = config.no_object_weight\n",
         "",
         ["tests/models/segvit/test_reference_segvit.py"],
     ),
