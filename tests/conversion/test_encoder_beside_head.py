@@ -2,6 +2,9 @@
 
 import argparse
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -242,3 +245,62 @@ def test_the_output_may_not_replace_the_encoder(tmp_path: Path) -> None:
             *("--output", source, "--overwrite"),
         )
     assert (source / "model.safetensors").read_bytes() == before
+
+
+# Converts the head argv[2] with the configuration argv[1] and the encoder argv[3] to argv[4], and prints by how many
+# KiB the peak of anonymous memory rose: what is mapped from a file is none.
+CONVERT = """
+import argparse, re, sys, threading, time
+import segvit_hf.cli.convert
+
+def anonymous():
+    return int(re.search(r"RssAnon:\\s+(\\d+) kB", open("/proc/self/status").read())[1])
+
+def watch():
+    while not finished.wait(0.01):
+        peaks.append(anonymous())
+
+parser = argparse.ArgumentParser()
+segvit_hf.cli.convert.add_arguments(parser)
+words = ["--family", "dinov3", "--config", sys.argv[1], sys.argv[2], "--encoder", sys.argv[3], "--output", sys.argv[4]]
+arguments = parser.parse_args(words)
+peaks, finished = [anonymous()], threading.Event()
+watcher = threading.Thread(target=watch)
+watcher.start()
+arguments.run(arguments)
+finished.set()
+watcher.join()
+print("peak", max(peaks) - peaks[0])
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads the use of memory from Linux's /proc")
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+def test_an_encoder_is_mapped_and_never_copied(suffix: str, tmp_path: Path) -> None:
+    case = load_case("dinov3", "tiny-linear-last-train")
+    width = 1024
+    sizes = {64: width, 192: 3 * width, 256: 4 * width}
+    case.arch["backbone"].update(embed_dim=width, num_heads=width // 32)
+    case.arch["decode_head"]["in_channels"] = [width]
+    head, encoder = (
+        {
+            key: torch.ones(()).to(tensor.dtype).expand([sizes.get(side, side) for side in tensor.shape]).contiguous()
+            for key, tensor in weights.items()
+        }
+        for weights in released_parts(case)
+    )
+    size = sum(tensor.nbytes for tensor in encoder.values())
+    assert size > 150e6
+    torch.save(head, tmp_path / "head.pth")
+    (torch.save if suffix == ".pth" else save_file)(encoder, tmp_path / f"encoder{suffix}")
+    (tmp_path / "original.json").write_text(json.dumps({"model": case.arch}))
+    arguments = [str(tmp_path / name) for name in ("original.json", "head.pth", f"encoder{suffix}", "converted")]
+    result = subprocess.run(
+        [sys.executable, "-c", CONVERT, *arguments],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"},
+    )
+    peak = int(result.stdout.split("peak ")[-1]) * 1024
+    assert peak < 0.12 * size, f"peak {peak / 1e6:.0f} MB for an encoder of {size / 1e6:.0f} MB"

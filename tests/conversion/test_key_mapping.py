@@ -4,7 +4,19 @@ import pytest
 import torch
 
 from segvit_hf.conversion.errors import ConversionError
-from segvit_hf.conversion.key_mapping import MAX_KEYS_SHOWN, drop, match_keys, original_name, rename, rename_key, under
+from segvit_hf.conversion.key_mapping import (
+    MAX_KEYS_SHOWN,
+    Split,
+    drop,
+    match_keys,
+    original_name,
+    rename,
+    rename_key,
+    report_of_whole,
+    split_under,
+    split_weights,
+    under,
+)
 
 RULES = (
     drop("old.{rest}", "no longer used"),
@@ -99,3 +111,24 @@ def test_names_are_made_fit_to_be_shown() -> None:
 def test_a_layer_number_without_end_is_unexpected() -> None:
     with pytest.raises(ConversionError, match="unexpected"):
         match_keys({f"head.decoder_{'9' * 10_000}.linear1.bias": torch.zeros(1)}, {}, RULES, model_name="Model")
+
+
+def test_tensors_are_split_by_name_into_views() -> None:
+    splits = split_under("encoder.", [Split("blocks.{layer}.qkv.{rest}", ("query", "key", "value"))])
+    weights = {
+        "encoder.blocks.3.qkv.weight": torch.arange(12.0).view(6, 2),
+        "encoder.blocks.3.qkv.bias": torch.arange(4.0),
+        "blocks.3.qkv.weight": torch.arange(6.0),
+        "encoder.blocks.3.qkv.scale": torch.tensor(1.0),
+    }
+    found = split_weights(weights, splits)
+    assert list(found)[:3] == [f"encoder.blocks.3.qkv.weight[{part}]" for part in ("query", "key", "value")]
+    assert list(found)[3:] == list(weights)[1:]  # no three equal parts, another place, no axis
+    assert found["encoder.blocks.3.qkv.weight[key]"].tolist() == [[4.0, 5.0], [6.0, 7.0]]
+    whole = weights["encoder.blocks.3.qkv.weight"].untyped_storage().data_ptr()
+    assert found["encoder.blocks.3.qkv.weight[value]"].untyped_storage().data_ptr() == whole
+
+
+def test_the_report_of_a_split_tensor_has_one_line() -> None:
+    report = {"a[x]": "ours.x", "a[y]": "dropped: not needed", "b": "ours.b", "absent": "ours.absent"}
+    assert report_of_whole(report, ["a", "b"]) == {"a": "ours.x; [y] dropped: not needed", "b": "ours.b"}

@@ -85,7 +85,23 @@ def test_what_an_architecture_does_not_have_is_refused(
         config_class(**{name: found})
 
 
-CONFIGURATIONS = [SegVitConfig, SegmenterConfig, SetrConfig, VitAdapterConfig]
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        (
+            {"position_embedding_offset": 1.0},
+            "position_embedding_offset: expected at least 0 and less than 1, found 1",
+        ),
+        ({"position_embedding_offset": -0.1}, "position_embedding_offset: expected at least 0 .* found -0.1"),
+        ({"use_final_norm": False}, "normalize_feature_maps needs use_final_norm = True, found False"),
+    ],
+)
+def test_dinov2s_fields_of_the_encoder_are_checked(fields: dict, message: str) -> None:
+    with pytest.raises((StrictDataclassError, ValueError), match=message):
+        LinearHeadConfig(**fields)
+
+
+CONFIGURATIONS = [LinearHeadConfig, SegVitConfig, SegmenterConfig, SetrConfig, VitAdapterConfig]
 
 
 @pytest.mark.parametrize("config_class", CONFIGURATIONS)

@@ -189,7 +189,11 @@ FAMILIES: dict[str, Family] = {
         choose_architecture=dinov2_configuration.architecture_of,
         read_config=dinov2_configuration.read_config,
         read_image_processor=dinov2_configuration.read_image_processor,
-        names={"original": WeightNames(dinov2_names.dinov2_rules, splits=dinov2_names.DINOV2_SPLITS)},
+        names={
+            "original": WeightNames(
+                dinov2_names.dinov2_rules, dinov2_names.dinov2_transforms, splits=dinov2_names.DINOV2_SPLITS
+            )
+        },
         heads=dinov2_names.HEADS,
         head_of=dinov2_names.head_of,
         count_classes=dinov2_names.count_classes,

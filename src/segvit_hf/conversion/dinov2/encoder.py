@@ -75,20 +75,21 @@ def _out_indices(backbone: OriginalFields, num_layers: int) -> list[int]:
 def read_vit_of_adapter(backbone: OriginalFields) -> dict[str, Any]:
     """Fields of `ViTAdapterEncoderConfig` for DINOv2's ViT with an adapter.
 
-    It is ViT-Adapter's, with the class token carried through, another patch size, and gated feed-forward layers.
+    It is ViT-Adapter's, and may carry the class token through, have another patch size and gated feed-forward layers.
 
     Raises:
         ConversionError: If a field is unknown or has a value that is not supported, naming it.
     """
-    own = {"patch_size": backbone.use_int("patch_size", 16)}
+    own = {
+        "patch_size": backbone.use_int("patch_size", 16),
+        "use_class_token": backbone.use_bool("use_cls", True),
+    }
     is_gated = backbone.require("ffn_type", "mlp", "swiglu", default="mlp") == "swiglu"
-    backbone.require("use_cls", True, default=True)
     backbone.require("type", "ViTAdapter")
-    known = ("patch_size", "ffn_type", "use_cls", "freeze_vit", "type")
+    known = ("patch_size", "use_cls", "ffn_type", "freeze_vit", "type")
     rest = {name: value for name, value in backbone.values.items() if name not in known}
     fields = read_encoder(OriginalFields({"type": "ViTAdapter", **rest}, backbone.where))
-    feed_forward = feed_forward_fields(fields["intermediate_size"], is_gated=is_gated)
-    return {**fields, **feed_forward, **own, "use_class_token": True}
+    return {**fields, **feed_forward_fields(fields["intermediate_size"], is_gated=is_gated), **own}
 
 
 __all__ = ["feed_forward_fields", "read_vit", "read_vit_of_adapter"]

@@ -4,7 +4,7 @@ Follows dinov2/models/vision_transformer.py, dinov2/eval/segmentation/models/dec
 dinov2/eval/segmentation_m2f/ of the original.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -34,6 +34,11 @@ def dinov2_rules(config: Any) -> tuple[Rule, ...]:
     return (*under("backbone.", "encoder.", DINOV2_ADAPTER_VIT_RULES), *adapter)
 
 
+def dinov2_transforms(config: Any) -> dict[str, Callable[[torch.Tensor], torch.Tensor]]:
+    """As those of ViT-Adapter, for the models that are its."""
+    return {} if config.model_type == "linear_head" else vit_adapter_names.vit_adapter_transforms(config)
+
+
 def encoder_prefix(head: Mapping[str, torch.Tensor]) -> str | None:
     """Where an encoder's names go beside a linear head's; files with an adapter hold their encoder."""
     return None if any(key.startswith("backbone.interactions.") for key in head) else "backbone."
@@ -52,4 +57,4 @@ def count_classes(state_dict: Mapping[str, torch.Tensor]) -> int | None:
     return None if classifier is None else size_along(classifier, 0)
 
 
-__all__ = ["DINOV2_SPLITS", "HEADS", "count_classes", "dinov2_rules", "encoder_prefix", "head_of"]
+__all__ = ["DINOV2_SPLITS", "HEADS", "count_classes", "dinov2_rules", "dinov2_transforms", "encoder_prefix", "head_of"]

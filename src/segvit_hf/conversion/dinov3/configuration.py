@@ -160,6 +160,8 @@ def read_image_processor(original: Mapping[str, Any]) -> dict[str, Any]:
         ConversionError: If a step or a setting of the pipeline is not supported, naming it.
     """
     protocol = original.get("protocol") or {}
+    # The other one, "whole", squeezes every photo into a square of 512 pixels.
+    OriginalFields(protocol, "protocol").require("kind", "slide", default="slide")
     is_adapter = architecture_of(original) is get_architecture("vit_adapter")
     arguments: dict[str, Any] = {
         "size": {"shortest_edge": _SHORT_EDGES[MASK2FORMER if is_adapter else LINEAR]},
