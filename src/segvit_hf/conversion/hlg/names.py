@@ -133,16 +133,24 @@ def read_weights(state_dict: Mapping[str, torch.Tensor]) -> dict[str, Any]:
     if not any(re.fullmatch(r"block1\.\d+\..*", key) for key in state_dict):
         return {}
     fields: dict[str, Any] = {"depths": [_depth(state_dict, stage) for stage in range(NUM_STAGES)]}
-    # In the first layer of the second stage the two readings differ, if the stages' widths do.
-    first, second = (state_dict.get(f"block{stage}.0.mlp.fc1.weight") for stage in (1, 2))
-    if first is None or second is None or first.ndim < 2 or second.ndim < 2 or not first.shape[1]:
-        return fields
-    fields["mlp_ratio"] = first.shape[0] / first.shape[1]
-    projection = state_dict.get("block2.0.mlp.fc3.weight")
-    width = None if projection is None else size_along(projection, 0)
-    if width is not None and second.shape[0] != fields["mlp_ratio"] * second.shape[1]:
-        fields["mlp_width_of"] = "output" if second.shape[0] == fields["mlp_ratio"] * width else "input"
+    widths = [_mlp_widths(state_dict, stage) for stage in range(NUM_STAGES)]
+    if widths[0] is not None:
+        before, hidden, _ = widths[0]
+        ratio = fields["mlp_ratio"] = hidden / before
+        # The readings differ in the first layer of a stage that is wider than the one before.
+        told = [stage for stage in widths if stage is not None and stage[0] != stage[2]]
+        if told:
+            _, hidden, after = told[0]
+            fields["mlp_width_of"] = "output" if hidden == ratio * after else "input"
     return fields
+
+
+def _mlp_widths(state_dict: Mapping[str, torch.Tensor], stage: int) -> tuple[int, int, int] | None:
+    """Channels before, in and after the feed-forward part of a stage's first layer; `None` if that cannot be told."""
+    first, last = (state_dict.get(f"block{stage + 1}.0.mlp.{name}.weight") for name in ("fc1", "fc3"))
+    if first is None or last is None or first.ndim < 2 or last.ndim < 1 or not first.shape[1]:
+        return None
+    return first.shape[1], first.shape[0], last.shape[0]
 
 
 def _depth(state_dict: Mapping[str, torch.Tensor], stage: int) -> int:
