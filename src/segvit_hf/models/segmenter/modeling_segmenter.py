@@ -162,37 +162,38 @@ class SegmenterMaskTransformer(ViTPreTrainedModel):
         **kwargs: Unpack[TransformersKwargs],
     ) -> DecoderOutput:
         """As every decoder's, see `segvit_hf.models.decoder`."""
-        groups = (self, *self.added_groups)
-        masks = [self.similarities(group, feature_maps[-1], **kwargs) for group in groups]
+        groups = (None, *self.added_groups)
+        masks = [self.similarities(feature_maps[-1], group, **kwargs) for group in groups]
         return segmenter_output(self.config, masks, size, labels)
 
     def similarities(
         self,
-        group: "SegmenterMaskTransformer | SegmenterClassGroup",
         feature_map: torch.Tensor,
+        group: SegmenterClassGroup | None = None,
         **kwargs: Unpack[TransformersKwargs],
     ) -> torch.Tensor:
         """Cosine similarities of patches and a group's classes, normalized over these classes.
 
         Args:
-            group: Itself for the first step's classes, or one of `added_groups`.
             feature_map: (batch, hidden_size, rows, columns).
+            group: One of `added_groups`; by default the first step's classes.
             **kwargs: Passed to the layers.
 
         Returns:
             (batch, num_classes, rows, columns).
         """
         grid = feature_map.shape[-2:]
-        owner = group if hasattr(group, "layers") else self
+        classes_of = group or self
+        owner = classes_of if hasattr(classes_of, "layers") else self
         patches = owner.input_projection(tokens_of(feature_map))
-        hidden_states = torch.cat([patches, group.class_embeddings.expand(len(patches), -1, -1)], dim=1)
+        hidden_states = torch.cat([patches, classes_of.class_embeddings.expand(len(patches), -1, -1)], dim=1)
         for layer in owner.layers:
             hidden_states = layer(hidden_states, **kwargs)
-        num_classes = group.class_embeddings.shape[1]
+        num_classes = classes_of.class_embeddings.shape[1]
         patches, classes = owner.norm(hidden_states).split([grid.numel(), num_classes], dim=1)
         patches = F.normalize(projected(patches, owner.patch_projection), dim=-1)
         classes = F.normalize(projected(classes, owner.class_projection), dim=-1)
-        masks = group.mask_norm(patches @ classes.transpose(1, 2))
+        masks = classes_of.mask_norm(patches @ classes.transpose(1, 2))
         return masks.transpose(1, 2).unflatten(2, grid)
 
 
