@@ -60,8 +60,8 @@ MUTANTS: list[tuple[str, str, str, str, list[str]]] = [
     (
         "queries and keys change places",
         _CONVERSION + "dinov3/names.py",
-        '        for part in ("query", "key", "value")\n',
-        '        for part in ("key", "query", "value")\n',
+        'attn.qkv.{kind}", ("query", "key", "value"))',
+        'attn.qkv.{kind}", ("key", "query", "value"))',
         [_LINEAR],
     ),
     (
