@@ -200,8 +200,12 @@ def _license_metadata(publication: Publication) -> dict[str, str]:
 
 def own_model_card(family: str, file_name: str, conversion: str, folder: str) -> str:
     """The card of a checkpoint that is not in the table: says what is known, and asks its owner for the rest."""
+    publication = next(p.publication for p in map(get_preset, list_presets()) if p.family == family)
+    license_text = "Not known to the conversion: the terms of the original weights apply. State them before sharing."
+    if publication.covers_derivatives:
+        license_text = f"{publication.license_text} [License text]({publication.license_link})."
     metadata = {
-        "license": "unknown",
+        **(_license_metadata(publication) if publication.covers_derivatives else {"license": "unknown"}),
         "library_name": "transformers",
         "pipeline_tag": "image-segmentation",
         "tags": ["segvit_hf", family, "semantic-segmentation", "vision"],
@@ -213,8 +217,8 @@ def own_model_card(family: str, file_name: str, conversion: str, folder: str) ->
         folder=folder,
         details=f"## Conversion\n\n{conversion}\n",
         limits=_LIMITS,
-        license="Not known to the conversion: the terms of the original weights apply. State them before sharing.",
-        citation=next(p.publication.citation for p in map(get_preset, list_presets()) if p.family == family),
+        license=license_text,
+        citation=publication.citation,
     )
 
 
