@@ -62,7 +62,10 @@ class DataSet:
 
 @dataclass(frozen=True)
 class Publication:
-    """Where a family of checkpoints comes from and under which terms."""
+    """Where a family of checkpoints comes from and under which terms.
+
+    `covers_derivatives` says that the license also holds for whatever is trained from the weights.
+    """
 
     title: str
     authors: str
@@ -76,6 +79,7 @@ class Publication:
     citation_key: str
     trained_by: str = "the authors of"
     entry_type: str = "inproceedings"
+    covers_derivatives: bool = False
 
     @property
     def citation(self) -> str:

@@ -105,3 +105,10 @@ def test_a_users_own_file_has_no_license_yet() -> None:
     text = own_model_card("segvit", "latest.pth", "Converted by hand.", "mine")
     assert "the terms of the original weights apply" in text
     assert "license: unknown" in text
+
+
+def test_what_is_trained_on_dinov3_stays_under_its_license() -> None:
+    text = own_model_card("dinov3", "latest.pth", "Converted by hand.", "mine")
+    assert "stay under the DINOv3 License" in text
+    assert "license_name: dinov3-license" in text
+    assert "the terms of the original weights apply" in own_model_card("dinov2", "latest.pth", "By hand.", "mine")

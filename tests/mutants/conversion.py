@@ -101,8 +101,8 @@ MUTANTS: list[tuple[str, str, str, str, list[str]]] = [
     (
         "tied weights stay tied",
         _CONVERSION + "values.py",
-        "tensor.clone() if memory in seen and not is_one_number else tensor",
-        "tensor",
+        "separate[name] = tensor.clone()",
+        "separate[name] = tensor",
         [_T + "values.py"],
     ),
     # Names.

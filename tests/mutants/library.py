@@ -185,8 +185,8 @@ MUTANTS: list[tuple[str, str, str, str, list[str]]] = [
     (
         "feature maps transposed",
         _ENCODERS + "vit.py",
-        "hidden_states[:, num_prefix_tokens:].transpose(1, 2).unflatten(2, grid)",
-        "hidden_states[:, num_prefix_tokens:].transpose(1, 2).unflatten(2, grid[::-1])",
+        "output[:, num_prefix_tokens:].transpose(1, 2).unflatten(2, grid)",
+        "output[:, num_prefix_tokens:].transpose(1, 2).unflatten(2, grid[::-1])",
         ["tests/models/test_input_sizes.py", "tests/models/test_rectangles.py"],
     ),
     (

@@ -22,7 +22,7 @@ REST = {
 class _Preset:
     """What recipes read of a preset."""
 
-    family: str = "segvit"
+    model_type: str = "segvit"
     config: dict[str, Any] = field(default_factory=lambda: {"hidden_size": 32, "image_size": [64, 64]})
     pretrained_encoder: str | None = "vit_tiny"
     image_processor: dict[str, Any] = field(

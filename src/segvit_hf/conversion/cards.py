@@ -192,8 +192,12 @@ def _license_metadata(publication: Publication) -> dict[str, str]:
 def own_model_card(family: str, file_name: str, conversion: str, folder: str, task: str = "segmentation") -> str:
     """The card of a checkpoint that is not in the table: says what is known, and asks its owner for the rest."""
     texts = CARD_TASKS[task]
+    publication = next(p.publication for p in map(get_preset, list_presets()) if p.family == family)
+    license_text = "Not known to the conversion: the terms of the original weights apply. State them before sharing."
+    if publication.covers_derivatives:
+        license_text = f"{publication.license_text} [License text]({publication.license_link})."
     metadata = {
-        "license": "unknown",
+        **(_license_metadata(publication) if publication.covers_derivatives else {"license": "unknown"}),
         "library_name": "transformers",
         "pipeline_tag": texts.pipeline,
         "tags": ["segvit_hf", family, texts.tag, "vision"],
@@ -206,8 +210,8 @@ def own_model_card(family: str, file_name: str, conversion: str, folder: str, ta
         use=texts.use.format(folder=folder),
         details=f"## Conversion\n\n{conversion}\n",
         limits=texts.limits,
-        license="Not known to the conversion: the terms of the original weights apply. State them before sharing.",
-        citation=next(p.publication.citation for p in map(get_preset, list_presets()) if p.family == family),
+        license=license_text,
+        citation=publication.citation,
     )
 
 
