@@ -263,7 +263,8 @@ def create_model(
         name: The preset.
         num_labels: Number of classes; by default the preset's own classes, with their names.
         pretrained_encoder: `True` for the ImageNet weights that the authors start from, fetched by timm; or a timm
-            name, or a local file, for HLG the folder of a converted classifier (see `segvit_hf.conversion.load_pretrained_encoder`). `False` starts at random.
+            name, or a local file, for HLG the folder of a converted classifier (see
+            `segvit_hf.conversion.load_pretrained_encoder`). `False` starts at random.
 
     Raises:
         ValueError: No such preset, or weights that do not fit its encoder.
