@@ -273,7 +273,7 @@ def get_preset(name: str) -> Preset:
 def create_model(
     name: str, *, num_labels: int | None = None, pretrained_encoder: bool | str = False
 ) -> PreTrainedModel:
-    """A model with a preset's architecture, in float32, on the CPU; its decoder starts at random.
+    """A model with a preset's architecture, in float32, on the CPU; its decoder or head starts at random.
 
     Released weights are converted with `segvit-hf convert` and loaded with `from_pretrained`. The image processor that
     belongs to the model is `get_preset(name).build_image_processor()`.
@@ -282,7 +282,8 @@ def create_model(
         name: The preset.
         num_labels: Number of classes; by default the preset's own classes, with their names.
         pretrained_encoder: `True` for the ImageNet weights that the authors start from, fetched by timm; or a timm
-            name, or a local file (see `segvit_hf.conversion.load_pretrained_encoder`). `False` starts at random.
+            name, or a local file, for HLG the folder of a converted classifier (see
+            `segvit_hf.conversion.load_pretrained_encoder`). `False` starts at random.
 
     Raises:
         ValueError: No such preset, or weights that do not fit its encoder.

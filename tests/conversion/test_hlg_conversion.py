@@ -11,6 +11,8 @@ from transformers import AutoModelForImageClassification
 import segvit_hf
 from segvit_hf.cli.main import main
 from segvit_hf.conversion import ConversionError, convert_checkpoint
+from segvit_hf.conversion.convert import match_weights
+from segvit_hf.conversion.families import FAMILIES
 from segvit_hf.conversion.hlg.names import read_weights
 from segvit_hf.conversion.pretrained_encoders import load_pretrained_encoder
 from segvit_hf.models.hlg.modeling_hlg import HlgForImageClassification
@@ -73,6 +75,19 @@ def published_constructor(
         for layer in range(2):
             weights[key.replace("block3.0", f"block4.{layer}")] = torch.ones(1)
     return weights
+
+
+@pytest.mark.parametrize(("name", "depth"), [("full-cls-large-224", 14), ("full-cls-large-224-depth18", 18)])
+def test_a_preset_takes_the_depths_of_its_file(name: str, depth: int) -> None:
+    """Which of the two HLG-Large's file is nobody knows before it is read."""
+    weights = load_case("hlg", name).meta_state_dict()
+    preset, family = segvit_hf.get_preset("hlg-large-imagenet"), FAMILIES["hlg"]
+    config = preset.build_config(**family.read_weights(weights))
+    _, match = match_weights(weights, config)
+    assert set(match.report) == set(weights)
+    assert config.depths == [2, 2, depth, 2]
+    assert len(family.reading(preset.build_config().to_dict(), weights)) == (depth == 18)
+    assert config.id2label[0] == "tench"
 
 
 def test_a_task_that_there_is_not_is_refused() -> None:

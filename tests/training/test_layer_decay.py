@@ -11,7 +11,7 @@ from segvit_hf.conversion.key_mapping import rename_key
 from segvit_hf.training.optimization.layer_decay import layer_decay_multipliers
 from segvit_hf.training.optimization.parameter_groups import optimizer_multipliers
 from segvit_hf.training.recipe import LayerDecayRecipe, OptimizerRecipe, load_recipe
-from tests.models.architectures import SMALL_MODELS, SmallModel
+from tests.models.architectures import PLAIN_VITS, SMALL_MODELS, SmallModel
 from tests.reference import case_names, load_case
 
 RECIPES = Path(__file__).parents[2] / "training" / "recipes"
@@ -41,7 +41,7 @@ def test_groups_of_the_recipes_equal_the_originals(name: str) -> None:
         assert found[ours[key]][1] * optimizer.weight_decay == pytest.approx(weight_decay), key
 
 
-@pytest.mark.parametrize("small_model", SMALL_MODELS.values(), ids=SMALL_MODELS)
+@pytest.mark.parametrize("small_model", PLAIN_VITS.values(), ids=PLAIN_VITS)
 def test_every_architecture_can_decay_by_layers(small_model: SmallModel) -> None:
     names = [name for name, _ in small_model.build().named_parameters()]
     decays = layer_decay_multipliers(names, LayerDecayRecipe(rate=0.5))
@@ -52,6 +52,9 @@ def test_every_architecture_can_decay_by_layers(small_model: SmallModel) -> None
 
 
 def test_names_without_layers_are_an_error() -> None:
+    stages = [name for name, _ in SMALL_MODELS["hlg"].build().named_parameters()]
+    with pytest.raises(ValueError, match="expected parameters named encoder.layers"):
+        layer_decay_multipliers(stages, LayerDecayRecipe(rate=0.5))
     with pytest.raises(ValueError, match="expected parameters named encoder.layers"):
         layer_decay_multipliers(["backbone.blocks.0.weight"], LayerDecayRecipe(rate=0.5))
 

@@ -66,6 +66,10 @@ def test_the_layer_count_decides_the_stochastic_depth() -> None:
         ({"negative_overlap": 0.6}, "negative_overlap <= positive_overlap"),
         ({"anchor_ratios": []}, "anchor_ratios: expected numbers above 0"),
         ({"mlp_ratio": 0}, "mlp_ratio: expected more than 0"),
+        ({"depths": [1, 0, 1, 1]}, "depths: expected at least 1"),
+        ({"pyramid_hidden_size": 0}, "pyramid_hidden_size: expected at least 1"),
+        ({"drop_path_rate": 1.0}, "drop_path_rate: expected a probability"),
+        ({"decoder_dropout": -0.1}, "decoder_dropout: expected a probability"),
     ],
 )
 def test_a_contradiction_names_the_field(fields: dict, named: str) -> None:

@@ -91,7 +91,7 @@ def test_a_classifier_learns(tmp_path: Path) -> None:
     set_seed(0)
     trainer = Trainer(
         model=HlgForImageClassification(HlgConfig(**TINY)),
-        args=arguments(tmp_path, steps=60),
+        args=arguments(tmp_path, steps=80),
         train_dataset=classification_examples(pictures(48)),
         eval_dataset=classification_examples(pictures(24, seed=1)),
         compute_metrics=accuracy,
