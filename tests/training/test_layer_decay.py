@@ -52,7 +52,7 @@ def test_every_architecture_can_decay_by_layers(small_model: SmallModel) -> None
 
 
 def test_names_without_layers_are_an_error() -> None:
-    with pytest.raises(ValueError, match="expected parameters named encoder.layers"):
+    with pytest.raises(ValueError, match="expected an encoder whose layers are trained"):
         layer_decay_multipliers(["backbone.blocks.0.weight"], LayerDecayRecipe(rate=0.5))
 
 

@@ -33,6 +33,8 @@ RECIPE = Recipe(
 DECISIVE: dict[str, Any] = {
     "model.type": "setr",
     "model.config": {"hidden_size": 16},
+    "model.freeze_encoder": True,
+    "model.lora_rank": 4,
     "image_processor": {"image_mean": [0.1, 0.1, 0.1]},
     "data.label_set": "ade20k",
     "data.reduce_zero_label": True,
@@ -68,6 +70,7 @@ DECISIVE: dict[str, Any] = {
 FREE: dict[str, Any] = {
     "model.init": "elsewhere",
     "model.encoder_weights": "elsewhere.pth",
+    "model.backbone": "elsewhere",
     "data.root": "elsewhere",
     "data.layout": "ade20k",
     "data.classes": "classes.txt",

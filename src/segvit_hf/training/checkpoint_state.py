@@ -14,7 +14,7 @@ STEP_FOLDER = re.compile(r"step-(\d{8})")
 # by their names (the run's identity), not by where they lie.
 _FREE_SECTIONS = ("evaluation", "checkpoint", "logging")
 _FREE_FIELDS = {
-    "model": ("init", "encoder_weights"),
+    "model": ("init", "encoder_weights", "backbone"),
     "data": (
         "root",
         "layout",
