@@ -82,7 +82,7 @@ def test_bases_that_do_not_exist_or_end_are_said(folder: Path, text: str, messag
 
 def test_shipped_recipes_have_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     names = list_recipes()
-    assert len(names) == 65
+    assert len(names) == 66
     assert not [name for name in names if name.startswith("_")]
     assert find_recipe("segvit-vit-b-ade20k").name == "segvit-vit-b-ade20k.yaml"
     with pytest.raises(RecipeError, match="segvit-vit-b-ade: expected .* did you mean segvit-vit-b-ade20k"):
