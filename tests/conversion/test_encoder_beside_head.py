@@ -199,6 +199,21 @@ def test_a_head_alone_is_answered_with_what_to_give(tmp_path: Path) -> None:
     assert not (tmp_path / "converted").exists()
 
 
+def test_an_encoder_that_cannot_be_fetched_may_be_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def without_network(url: str, *_arguments: object) -> None:
+        asked.append(url)
+        raise OSError("no network")
+
+    monkeypatch.setattr(torch.hub, "download_url_to_file", without_network)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    head, _, _ = saved_head(load_case("dinov2", "tiny-linear-native"), tmp_path)
+    with pytest.raises(ConversionError, match=r"no network. Name the encoder with --encoder, such as facebook/dinov2"):
+        run("dinov2-linear-vit-s-14-ade20k", head, "--output", tmp_path / "converted")
+    assert {url.rpartition("/")[0] for url in asked} == {"https://dl.fbaipublicfiles.com/dinov2/dinov2_vits14"}
+
+
 def test_an_encoder_that_is_not_wanted_is_refused(tmp_path: Path) -> None:
     case = load_case("dinov3", "tiny-linear-four")
     _, original, _ = saved_head(case, tmp_path)

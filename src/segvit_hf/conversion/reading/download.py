@@ -68,7 +68,10 @@ def fetch_encoder(head: Path, preset: Preset | None = None) -> Path:
             f"{head}: the file holds a head without its encoder. Name the encoder with --encoder: the original's "
             f"file, a folder that transformers loads, or a Hub id{example}."
         )
-    return fetch_checkpoint(f"{preset.base_url}/{preset.encoder_file}")
+    try:
+        return fetch_checkpoint(f"{preset.base_url}/{preset.encoder_file}")
+    except ConversionError as error:
+        raise ConversionError(f"{error}. Name the encoder with --encoder, such as {preset.encoder_id}.") from error
 
 
 def is_url(source: str) -> bool:
