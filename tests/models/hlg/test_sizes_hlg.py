@@ -36,10 +36,10 @@ def test_a_loaded_model_gives_what_it_gave_before_at_any_size(
     }
 
 
-def test_the_whole_graph_is_captured_once_and_runs_other_sizes() -> None:
+def test_the_whole_graph_is_captured_at_every_size() -> None:
     torch.manual_seed(0)
     model = HlgForImageClassification(HlgConfig(**TINY)).eval()
-    compiled = torch.compile(model, backend="eager", fullgraph=True)
+    compiled = torch.compile(model, backend="eager", fullgraph=True, dynamic=False)
     for size in SIZES[:2]:
         pixel_values = torch.randn(2, 3, *size)
         with torch.no_grad():
