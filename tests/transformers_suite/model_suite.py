@@ -76,8 +76,9 @@ class SemanticSegmentationSuite(VisionModelTesterMixin):
         self.model_tester = SemanticSegmentationModelTester(
             config_class, self.fields, self.num_tokens, self.batch_size
         )
-        # The tester looks for every field in the JSON file, which has the label names instead of their number.
-        fields = {name: value for name, value in self.fields.items() if name != "num_labels"}
+        # The tester looks for every field in the JSON file, which has the label names instead of their number, and
+        # of a backbone the layers that are read.
+        fields = {name: value for name, value in self.fields.items() if name not in ("num_labels", "backbone_config")}
         self.config_tester = ConfigTester(self, config_class=config_class, has_text_modality=False, **fields)
         if "eager_matches_sdpa" in self.id():
             self._ignore_attention_window(config_class)
