@@ -47,8 +47,8 @@ MUTANTS: list[tuple[str, str, str, str, list[str]]] = [
     (
         "Segmenter's groups are resized together",
         _SRC + "models/segmenter/modeling_segmenter.py",
-        "[resize_padded(logits, size, divisor) for logits in groups]",
-        "[resize_padded(torch.cat(list(groups), 1), size, divisor)]",
+        "[resize_padded(logits, size, config.crop_divisor) for logits in groups]",
+        "[resize_padded(torch.cat(list(groups), 1), size, config.crop_divisor)]",
         [_ADDED],
     ),
     (

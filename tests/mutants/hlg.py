@@ -62,14 +62,14 @@ MUTANTS: list[tuple[str, str, str, str, list[str]]] = [
     ),
     (
         "crowds are objects",
-        _MODELS + "detection_processing.py",
+        _MODELS + "image_processing_detection.py",
         ' if not item.get("iscrowd", 0)]',
         "]",
         [_DETECTION],
     ),
     (
         "classes suppress each other",
-        _MODELS + "detection_processing.py",
+        _MODELS + "image_processing_detection.py",
         "batched_nms(candidates, found, labels, overlap_threshold)",
         "batched_nms(candidates, found, 0 * labels, overlap_threshold)",
         [_DETECTION],

@@ -300,8 +300,8 @@ MUTANTS: list[tuple[str, str, str, str, list[str]]] = [
     (
         "seed may change",
         _TRAINING + "checkpoint_state.py",
-        '"model": ("init", "encoder_weights"),',
-        '"model": ("init", "encoder_weights"), "runtime": ("seed",),',
+        '"model": ("init", "encoder_weights", "backbone"),',
+        '"model": ("init", "encoder_weights", "backbone"), "runtime": ("seed",),',
         [_T + "resume_fields.py"],
     ),
     (

@@ -134,7 +134,7 @@ def test_another_class_count_starts_only_the_class_layers_anew(
         (["--classes", "CLASSES"], "id 3 is out of range"),
         (
             ["--set", "model.type=unet"],
-            "model.type: expected a model type among segmenter, segvit, setr, vit_adapter, found 'unet'",
+            "model.type: expected a model type among hlg, linear_head, segmenter, segvit, setr, vit_adapter",
         ),
         (["--set", "model.config.depth=3"], "model.config: unknown fields of SegVitConfig: depth"),
         (["--set", "image_processor.sise=3"], "unknown arguments ['sise']"),

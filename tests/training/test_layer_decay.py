@@ -47,7 +47,7 @@ def test_every_architecture_can_decay_by_layers(small_model: SmallModel) -> None
     decays = layer_decay_multipliers(names, LayerDecayRecipe(rate=0.5))
     assert decays["encoder.embeddings.patch_embeddings.weight"] == 0.5**5
     assert decays["encoder.layers.0.norm1.bias"] == 0.5**4
-    assert decays["encoder.layers.3.mlp.fc1.weight"] == 0.5
+    assert decays["encoder.layers.3.norm2.weight"] == 0.5
     assert {decays[name] for name in names if name.startswith("decoder.")} == {1.0}
 
 

@@ -49,7 +49,8 @@ def load(name: str) -> Recipe:
 
 
 def test_every_model_of_the_originals_tables_has_a_recipe() -> None:
-    assert {path.stem for path in RECIPES.glob("setr-*.yaml")} == set(ROWS)
+    names = {path.stem for path in RECIPES.glob("setr-*.yaml")}
+    assert {name for name in names if not name.endswith("-backbone")} == set(ROWS)
     assert len(ROWS) == 17
 
 

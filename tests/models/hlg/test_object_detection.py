@@ -9,7 +9,7 @@ import torch
 from torchvision.ops import box_convert
 
 from segvit_hf import HlgConfig, HlgForObjectDetection, HlgImageProcessor
-from segvit_hf.models.hlg.detection_processing import detection_targets
+from segvit_hf.models.hlg.image_processing_detection import detection_targets
 from segvit_hf.models.hlg.retinanet import Anchors, RetinaNetLoss, cell_anchors
 from tests.models.hlg.test_trainer_hlg import TINY
 

@@ -12,8 +12,7 @@ import torch
 
 from segvit_hf.conversion.key_mapping import Rule, drop, rename, size_along, under
 from segvit_hf.encoders.configuration_hlg import NUM_STAGES
-from segvit_hf.models.hlg.configuration_hlg import HlgConfig
-from segvit_hf.models.hlg.retinanet import BOX_SIZE
+from segvit_hf.models.hlg.configuration_hlg import BOX_SIZE, HlgConfig
 
 SEGMENTATION, CLASSIFICATION, DETECTION = "segmentation", "classification", "detection"
 HEADS = {SEGMENTATION: r"decode_head\..*", DETECTION: r"bbox_head\..*", CLASSIFICATION: r"head\..*"}

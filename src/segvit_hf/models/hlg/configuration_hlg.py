@@ -6,6 +6,9 @@ from segvit_hf._compat import BackboneConfigMixin, strict
 from segvit_hf.encoders.configuration_hlg import NUM_STAGES, HlgEncoderConfig
 from segvit_hf.models.configuration import SemanticSegmentationConfig
 
+# Numbers that say where a box is.
+BOX_SIZE = 4
+
 
 @strict
 class HlgConfig(BackboneConfigMixin, SemanticSegmentationConfig, HlgEncoderConfig):
@@ -108,4 +111,4 @@ class HlgConfig(BackboneConfigMixin, SemanticSegmentationConfig, HlgEncoderConfi
             raise ValueError(f"anchor_ratios: expected numbers above 0, found {self.anchor_ratios}.")
 
 
-__all__ = ["HlgConfig"]
+__all__ = ["BOX_SIZE", "HlgConfig"]

@@ -2,14 +2,12 @@
 
 from typing import Any
 
-from transformers import BitImageProcessor
-
 from segvit_hf._compat import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD, PILImageResampling
 from segvit_hf.image_processing.processor import (
     SemanticSegmentationImageProcessor,
     SemanticSegmentationImageProcessorPil,
 )
-from segvit_hf.models.hlg.detection_processing import ObjectDetectionProcessing
+from segvit_hf.models.hlg.image_processing_detection import ObjectDetectionProcessing
 
 CLASSIFICATION_CROP = 224
 # Of Swin's evaluation, which the classification code is adopted from.
@@ -50,8 +48,10 @@ def classification_arguments(crop: int = CLASSIFICATION_CROP) -> dict[str, Any]:
     }
 
 
-def classification_image_processor(crop: int = CLASSIFICATION_CROP) -> BitImageProcessor:
+def classification_image_processor(crop: int = CLASSIFICATION_CROP) -> Any:
     """The image processor of HLG's classifiers, transformers' own: ours make label maps, which cover whole photos."""
+    from transformers import BitImageProcessor  # here: it says so where it finds no torchvision
+
     return BitImageProcessor(**classification_arguments(crop))
 
 

@@ -1,4 +1,8 @@
-"""HLG for object detection: RetinaNet over a feature pyramid (hlg-detection of https://github.com/fudan-zvg/SETR)."""
+"""HLG for object detection: RetinaNet over a feature pyramid (hlg-detection of https://github.com/fudan-zvg/SETR).
+
+RetinaNet's parts are imported where they are needed: they bring torchvision's operations, without which all other
+models work.
+"""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -6,8 +10,6 @@ from dataclasses import dataclass
 
 import torch
 from torch import nn
-from torchvision.models.detection._utils import BoxCoder
-from torchvision.ops import box_convert
 from transformers.utils import ModelOutput
 
 from segvit_hf._compat import TransformersKwargs, Unpack, can_return_tuple, initialization
@@ -15,9 +17,8 @@ from segvit_hf.encoders.hlg import HlgEncoder, HlgPreTrainedModel
 from segvit_hf.encoders.inputs import check_pixel_values
 from segvit_hf.layers.resize import pad_to_multiple
 from segvit_hf.models.configuration import filled
-from segvit_hf.models.hlg.configuration_hlg import HlgConfig
+from segvit_hf.models.hlg.configuration_hlg import BOX_SIZE, HlgConfig
 from segvit_hf.models.hlg.modeling_hlg import heads_but
-from segvit_hf.models.hlg.retinanet import BOX_SIZE, Anchors, DenseHead, FeaturePyramid, RetinaNetLoss
 
 # Inputs are padded with zeros to multiples of it, as in the original's pipeline.
 SIZE_DIVISOR = 32
@@ -49,17 +50,6 @@ class HlgObjectDetectionOutput(ModelOutput):
     attentions: tuple[torch.Tensor, ...] | None = None
 
 
-class HlgDetector(nn.Module):
-    """RetinaNet's two heads."""
-
-    def __init__(self, config: HlgConfig) -> None:
-        super().__init__()
-        num_anchors = config.anchor_scales_per_octave * len(config.anchor_ratios)
-        width, depth = config.pyramid_hidden_size, config.detector_num_convolutions
-        self.classification = DenseHead(width, depth, num_anchors, config.num_labels)
-        self.regression = DenseHead(width, depth, num_anchors, BOX_SIZE)
-
-
 class HlgForObjectDetection(HlgPreTrainedModel):
     """HLG's encoder, a feature pyramid and RetinaNet's heads."""
 
@@ -68,6 +58,10 @@ class HlgForObjectDetection(HlgPreTrainedModel):
     _keys_to_ignore_on_load_unexpected = heads_but("pyramid", "detector")
 
     def __init__(self, config: HlgConfig) -> None:
+        from torchvision.models.detection._utils import BoxCoder
+
+        from segvit_hf.models.hlg.retinanet import Anchors, FeaturePyramid, HlgDetector
+
         super().__init__(config)
         self.encoder = HlgEncoder(config)
         self.pyramid = FeaturePyramid(config)
@@ -82,6 +76,8 @@ class HlgForObjectDetection(HlgPreTrainedModel):
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
+        from segvit_hf.models.hlg.retinanet import FeaturePyramid, HlgDetector
+
         super()._init_weights(module)
         if isinstance(module, FeaturePyramid):
             for convolution in _convolutions(module):
@@ -124,6 +120,8 @@ class HlgForObjectDetection(HlgPreTrainedModel):
         anchors = self.anchors(levels)
         losses = None
         if labels is not None:
+            from segvit_hf.models.hlg.retinanet import RetinaNetLoss
+
             self._check_labels(labels, len(pixel_values))
             losses = RetinaNetLoss(self.config)(logits.float(), offsets.float(), anchors, labels, image_sizes)
         return HlgObjectDetectionOutput(
@@ -138,6 +136,8 @@ class HlgForObjectDetection(HlgPreTrainedModel):
 
     def _decode(self, offsets: torch.Tensor, anchors: torch.Tensor, image_sizes: torch.Tensor) -> torch.Tensor:
         """Boxes as shares of the images' sides, cut off at their borders."""
+        from torchvision.ops import box_convert
+
         batch_size = offsets.shape[0]
         corners = self.box_coder.decode_single(offsets.float().flatten(0, 1), anchors.repeat(batch_size, 1))
         sides = image_sizes.flip(1).repeat(1, 2)[:, None].to(corners)

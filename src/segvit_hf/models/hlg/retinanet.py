@@ -21,12 +21,11 @@ from torchvision.ops import (
 )
 from torchvision.ops.feature_pyramid_network import ExtraFPNBlock
 
-from segvit_hf.models.hlg.configuration_hlg import HlgConfig
+from segvit_hf.models.hlg.configuration_hlg import BOX_SIZE, HlgConfig
 
 # Feature maps that the pyramid starts from: all but the finest.
 FIRST_MAP = 1
 PYRAMID_STRIDES = (8, 16, 32, 64, 128)
-BOX_SIZE = 4
 
 
 class TwoCoarserLevels(ExtraFPNBlock):
@@ -93,6 +92,17 @@ class DenseHead(nn.Module):
             for values in self.maps(levels)
         ]
         return torch.cat(flat, dim=1)
+
+
+class HlgDetector(nn.Module):
+    """RetinaNet's two heads."""
+
+    def __init__(self, config: HlgConfig) -> None:
+        super().__init__()
+        num_anchors = config.anchor_scales_per_octave * len(config.anchor_ratios)
+        width, depth = config.pyramid_hidden_size, config.detector_num_convolutions
+        self.classification = DenseHead(width, depth, num_anchors, config.num_labels)
+        self.regression = DenseHead(width, depth, num_anchors, BOX_SIZE)
 
 
 class Anchors(AnchorGenerator):
@@ -209,4 +219,4 @@ class RetinaNetLoss:
         return MatchedImage(classes, index != Matcher.BETWEEN_THRESHOLDS, positive, offsets)
 
 
-__all__ = ["Anchors", "DenseHead", "FeaturePyramid", "RetinaNetLoss"]
+__all__ = ["Anchors", "FeaturePyramid", "HlgDetector", "RetinaNetLoss"]

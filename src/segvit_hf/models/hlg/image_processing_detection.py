@@ -1,6 +1,7 @@
 """From boxes and labels of photos to what a detector is trained on, and from its outputs to boxes of photos.
 
-Targets and results have the form of transformers' detectors (DETR and its kin).
+Targets and results have the form of transformers' detectors (DETR and its kin). torchvision is imported where it is
+needed: the PIL backends of all image processors work without it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -9,7 +10,6 @@ from typing import Any
 import torch
 from PIL import Image
 from torch import Tensor
-from torchvision.ops import batched_nms, box_convert, clip_boxes_to_image
 
 from segvit_hf._compat import BatchFeature, ImageInput
 from segvit_hf.image_processing.postprocessing import check_target_sizes
@@ -96,6 +96,8 @@ class ObjectDetectionProcessing:
         Raises:
             ValueError: `target_sizes` does not hold one pair of positive integers per image.
         """
+        from torchvision.ops import box_convert, clip_boxes_to_image
+
         scores, boxes = outputs.logits.float().sigmoid(), box_convert(outputs.pred_boxes.float(), "cxcywh", "xyxy")
         sizes = [(1, 1)] * len(scores) if target_sizes is None else check_target_sizes(target_sizes, len(scores))
         results = []
@@ -129,6 +131,8 @@ def detection_targets(
 
 
 def _target(size: Size, annotation: Mapping[str, Any], flip: bool, index: int) -> dict[str, Tensor]:
+    from torchvision.ops import box_convert, clip_boxes_to_image
+
     height, width = size
     try:
         objects = [item for item in annotation["annotations"] if not item.get("iscrowd", 0)]
@@ -159,6 +163,8 @@ def best_boxes(
         overlap_threshold: See `ObjectDetectionProcessing.post_process_object_detection`.
         max_detections: So many boxes stay.
     """
+    from torchvision.ops import batched_nms
+
     index, labels = (scores > threshold).nonzero(as_tuple=True)
     found, candidates = scores[index, labels], boxes[index]
     kept = batched_nms(candidates, found, labels, overlap_threshold)[:max_detections]
