@@ -24,7 +24,7 @@ help:
 	@echo "make demo         fine-tune a small SegViT on generated scenes, evaluate it, segment pictures (no GPU, no network)"
 	@echo "make test         all tests, transformers' own common tests included"
 	@echo "make test-lowest  the tests again, with the lowest versions that pyproject.toml declares"
-	@echo "make mutants      plant one-line bugs in a copy and count those that the tests notice; MUTANTS=library for a part"
+	@echo "make mutants      plant one-line bugs in a copy and count those that the tests notice; MUTANTS=models for a part"
 	@echo "make lint         ruff"
 	@echo "make types        mypy"
 	@echo "make format       let ruff rewrite the files"

@@ -1,6 +1,6 @@
 """`make mutants`, or `python -m tests.mutants [PART ...]`: how many one-line bugs the tests notice.
 
-A part is a table in this folder (`library`, `conversion`, ...); all of them by default.
+A part is a table in this folder (`models`, `conversion`, ...); all of them by default.
 """
 
 import argparse
