@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 from huggingface_hub.errors import StrictDataclassError
+from packaging.version import Version
 
 from segvit_hf import HlgConfig, HlgForImageClassification, HlgForSemanticSegmentation
 from tests.models.hlg.test_trainer_hlg import TINY
@@ -36,6 +37,9 @@ def test_a_loaded_model_gives_what_it_gave_before_at_any_size(
     }
 
 
+@pytest.mark.skipif(
+    Version(torch.__version__) < Version("2.7"), reason="transformers' decorators cannot be captured by torch 2.6"
+)
 def test_the_whole_graph_is_captured_at_every_size() -> None:
     torch.manual_seed(0)
     model = HlgForImageClassification(HlgConfig(**TINY)).eval()

@@ -107,7 +107,7 @@ def test_a_detector_learns(tmp_path: Path) -> None:
     model = HlgForObjectDetection(HlgConfig(**TINY))
     trainer = Trainer(
         model=model,
-        args=arguments(tmp_path, steps=40),
+        args=arguments(tmp_path, steps=120),
         train_dataset=detection_examples(pictures(48)),
         data_collator=collate_detection,
     )
@@ -115,6 +115,12 @@ def test_a_detector_learns(tmp_path: Path) -> None:
     losses = losses_of(trainer)
     assert losses[-1] < 0.5 * losses[0], losses
     assert share_found(model, pictures(12, seed=1)) >= 0.75
+
+
+@pytest.mark.parametrize("model_class", [HlgForImageClassification, HlgForObjectDetection])
+def test_the_trainer_divides_the_loss_by_the_accumulation_steps(model_class: type, tmp_path: Path) -> None:
+    trainer = Trainer(model_class(HlgConfig(**TINY)), arguments(tmp_path, steps=1, gradient_accumulation_steps=4))
+    assert trainer.model_accepts_loss_kwargs is False
 
 
 def share_found(model: HlgForObjectDetection, found: list[Picture]) -> float:

@@ -63,6 +63,8 @@ class HlgForImageClassification(HlgPreTrainedModel):
     """HLG's encoder and a linear classifier of its mean token."""
 
     config: HlgConfig
+    # The loss is a mean over the batch, so Trainer must divide it by the gradient accumulation steps itself.
+    accepts_loss_kwargs = False
     _keys_to_ignore_on_load_unexpected = heads_but("classifier")
 
     def __init__(self, config: HlgConfig) -> None:

@@ -54,6 +54,8 @@ class HlgForObjectDetection(HlgPreTrainedModel):
     """HLG's encoder, a feature pyramid and RetinaNet's heads."""
 
     config: HlgConfig
+    # As the segmenters': Trainer divides the loss by the gradient accumulation steps.
+    accepts_loss_kwargs = False
     _no_split_modules = ["HlgLayer", "FeaturePyramid", "HlgDetector"]
     _keys_to_ignore_on_load_unexpected = heads_but("pyramid", "detector")
 
