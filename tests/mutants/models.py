@@ -286,7 +286,7 @@ MUTANTS: list[tuple[str, str, str, str, list[str]]] = [
     ("integers are images", _ENCODERS + "inputs.py", " or not pixel_values.is_floating_point()", "", [_DTYPES]),
     (
         "the backbone takes anything",
-        _MODELS + "vit_adapter/modeling_vit_adapter.py",
+        _MODELS + "backbone.py",
         "        check_pixel_values(pixel_values, self.config.num_channels)\n",
         "",
         [_DTYPES],

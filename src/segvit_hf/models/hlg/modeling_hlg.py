@@ -8,16 +8,11 @@ from collections.abc import Iterable
 import torch
 from torch import nn
 
-from segvit_hf._compat import (
-    BackboneMixin,
-    BackboneOutput,
-    ImageClassifierOutput,
-    TransformersKwargs,
-    Unpack,
-    can_return_tuple,
-)
+from segvit_hf._compat import ImageClassifierOutput, TransformersKwargs, Unpack, can_return_tuple
+from segvit_hf.encoders.configuration_hlg import STRIDES
 from segvit_hf.encoders.hlg import HlgEncoder, HlgPreTrainedModel
 from segvit_hf.encoders.inputs import check_pixel_values
+from segvit_hf.models.backbone import EncoderBackbone
 from segvit_hf.models.fcn_head import FcnHead
 from segvit_hf.models.hlg.configuration_hlg import HlgConfig
 from segvit_hf.models.hlg.decoder_hlg import HlgDecoder
@@ -108,7 +103,7 @@ class HlgForImageClassification(HlgPreTrainedModel):
         )
 
 
-class HlgBackbone(BackboneMixin, HlgPreTrainedModel):
+class HlgBackbone(EncoderBackbone, HlgPreTrainedModel):
     """HLG's encoder as a backbone.
 
     Its feature maps are `"stage1"` to `"stage4"`, strides 4, 8, 16 and 32, and `"stem"`, stride 2. Its parameters have
@@ -116,6 +111,7 @@ class HlgBackbone(BackboneMixin, HlgPreTrainedModel):
     """
 
     config: HlgConfig
+    strides = (2, *STRIDES)
     _keys_to_ignore_on_load_unexpected = HEADS
 
     def __init__(self, config: HlgConfig) -> None:
@@ -123,33 +119,6 @@ class HlgBackbone(BackboneMixin, HlgPreTrainedModel):
         self.num_features = [config.hidden_sizes[0], *config.hidden_sizes]
         self.encoder = HlgEncoder(config)
         self.post_init()
-
-    def get_input_embeddings(self) -> nn.Module:
-        """The first convolution."""
-        return self.encoder.get_input_embeddings()
-
-    @can_return_tuple
-    def forward(self, pixel_values: torch.Tensor, **kwargs: Unpack[TransformersKwargs]) -> BackboneOutput:
-        """The encoder's maps.
-
-        Args:
-            pixel_values: (batch, channels, height, width) of any size.
-            **kwargs: What to return (`output_hidden_states`, `output_attentions`), and options of the attention.
-
-        Returns:
-            The chosen feature maps (batch, channels, ceil(height / stride), ceil(width / stride)), and the
-            encoder's hidden states and attention probabilities where they were asked for.
-
-        Raises:
-            TypeError: `pixel_values` are no floating-point numbers.
-            ValueError: A tensor of another shape.
-        """
-        check_pixel_values(pixel_values, self.config.num_channels)
-        encoded = self.encoder(pixel_values, **kwargs)
-        all_maps = (encoded.stem_map, *encoded.feature_maps)
-        named = zip(self.stage_names, all_maps, strict=True)
-        chosen = tuple(feature_map for name, feature_map in named if name in self.out_features)
-        return BackboneOutput(feature_maps=chosen, hidden_states=encoded.hidden_states, attentions=encoded.attentions)
 
 
 __all__ = ["HEADS", "HlgBackbone", "HlgForImageClassification", "HlgForSemanticSegmentation", "heads_but"]

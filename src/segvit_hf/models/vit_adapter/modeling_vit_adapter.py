@@ -9,26 +9,18 @@ from collections.abc import Iterable
 import torch
 from torch import nn
 
-from segvit_hf._compat import (
-    BackboneMixin,
-    BackboneOutput,
-    TransformersKwargs,
-    Unpack,
-    can_return_tuple,
-    initialization,
-)
+from segvit_hf._compat import initialization
 from segvit_hf.encoders.backbone_adapter import BackboneAdapterEncoder
-from segvit_hf.encoders.inputs import check_pixel_values
+from segvit_hf.encoders.configuration_backbone import has_backbone
 from segvit_hf.encoders.vit import ViTPreTrainedModel
-from segvit_hf.encoders.vit_adapter import ViTAdapterEncoder
+from segvit_hf.encoders.vit_adapter import STRIDES, ViTAdapterEncoder
 from segvit_hf.layers.convolution import reset_convolution
 from segvit_hf.layers.deformable_attention import MultiScaleDeformableAttention
+from segvit_hf.models.backbone import EncoderBackbone
 from segvit_hf.models.semantic_segmentation import SemanticSegmentationModel
 from segvit_hf.models.vit_adapter.configuration_vit_adapter import VitAdapterConfig
 from segvit_hf.models.vit_adapter.mask2former import Mask2FormerDecoder
 from segvit_hf.models.vit_adapter.upernet import AuxiliaryHead, UperNetDecoder
-
-STRIDES = (4, 4, 8, 16, 32)  # of the stem and the four stages
 
 
 class VitAdapterForSemanticSegmentation(SemanticSegmentationModel):
@@ -63,7 +55,7 @@ class VitAdapterForSemanticSegmentation(SemanticSegmentationModel):
             module.reset_parameters()
 
 
-class VitAdapterBackbone(BackboneMixin, ViTPreTrainedModel):
+class VitAdapterBackbone(EncoderBackbone, ViTPreTrainedModel):
     """ViT-Adapter's encoder as a backbone.
 
     Its feature maps are `"stage1"` to `"stage4"`, strides 4, 8, 16 and 32, and `"stem"`, stride 4. Its
@@ -71,46 +63,14 @@ class VitAdapterBackbone(BackboneMixin, ViTPreTrainedModel):
     """
 
     config: VitAdapterConfig
+    strides = (4, *STRIDES)
     _keys_to_ignore_on_load_unexpected = [r"^decoder\.", r"^auxiliary_head\."]
 
     def __init__(self, config: VitAdapterConfig) -> None:
         super().__init__(config)
         self.num_features = [config.hidden_size] * len(config.stage_names)
-        own_vit = config.backbone_config is None
-        self.encoder = (ViTAdapterEncoder if own_vit else BackboneAdapterEncoder)(config)
+        self.encoder = (BackboneAdapterEncoder if has_backbone(config) else ViTAdapterEncoder)(config)
         self.post_init()
-
-    def get_input_embeddings(self) -> nn.Module:
-        """The convolution that makes tokens of patches."""
-        return self.encoder.get_input_embeddings()
-
-    @can_return_tuple
-    def forward(self, pixel_values: torch.Tensor, **kwargs: Unpack[TransformersKwargs]) -> BackboneOutput:
-        """The encoder's maps, cut to the input's size.
-
-        Args:
-            pixel_values: (batch, channels, height, width) of any size.
-            **kwargs: What to return (`output_hidden_states`, `output_attentions`), and options of the attention.
-
-        Returns:
-            The chosen feature maps (batch, hidden_size, ceil(height / stride), ceil(width / stride)), and the
-            encoder's hidden states and attention probabilities where they were asked for.
-
-        Raises:
-            TypeError: `pixel_values` are no floating-point numbers.
-            ValueError: A tensor of another shape.
-        """
-        check_pixel_values(pixel_values, self.config.num_channels)
-        encoded = self.encoder(pixel_values, **kwargs)
-        height, width = pixel_values.shape[-2:]
-        feature_maps = []
-        all_maps = (encoded.stem_map, *encoded.feature_maps)
-        for name, stride, feature_map in zip(self.stage_names, STRIDES, all_maps, strict=True):
-            if name in self.out_features:
-                feature_maps.append(feature_map[:, :, : -(-height // stride), : -(-width // stride)].contiguous())
-        return BackboneOutput(
-            feature_maps=tuple(feature_maps), hidden_states=encoded.hidden_states, attentions=encoded.attentions
-        )
 
 
 __all__ = ["VitAdapterBackbone", "VitAdapterForSemanticSegmentation"]
